@@ -1,0 +1,305 @@
+"""A child process that answers one request at a time, and may be killed at any moment.
+
+Decoders and models run in such children: a crash, a hang or a memory bomb there is an answer, not an
+accident. Parent and child talk over a socket pair in frames: a length, a JSON header, then raw blobs
+(pixels, thumbnails) as they lie in memory. No pickle: a child that a hostile file has taken over can send
+wrong data, but not code.
+
+The invariant: after :meth:`Child.call` returned or raised, the child is either idle or dead and will be
+started afresh by the next call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import json
+import os
+import resource
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from lakewatchd import errors
+
+Json = dict[str, object]
+Blob = bytes | bytearray | memoryview
+
+_LENGTH = struct.Struct("!I")
+MAX_HEADER_BYTES = 64 << 20
+MAX_BLOB_BYTES = 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the kernel allows a child. 0 means no limit."""
+
+    memory_bytes: int = 0
+    """Address space (RLIMIT_AS); an allocation above it fails inside the child."""
+    file_bytes: int = 0
+    """Largest file it may write (RLIMIT_FSIZE)."""
+    open_files: int = 0
+    nice: int = 0
+
+    def apply(self) -> None:
+        """Called in the child before any library is loaded."""
+        pairs = (
+            (resource.RLIMIT_AS, self.memory_bytes),
+            (resource.RLIMIT_FSIZE, self.file_bytes),
+            (resource.RLIMIT_NOFILE, self.open_files),
+        )
+        for which, limit in pairs:
+            if limit:
+                resource.setrlimit(which, (limit, limit))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if self.nice:
+            os.nice(self.nice)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    header: Json
+    blobs: tuple[bytes, ...] = ()
+
+
+@dataclass(slots=True)
+class Child:
+    """The parent's end. Starts on the first call; calls queue behind each other.
+
+    ``module`` is run with ``python -m`` and must call :func:`serve` with its table of operations.
+    """
+
+    module: str
+    limits: Limits = Limits()
+    env: Mapping[str, str] = field(default_factory=dict)
+    on_note: Callable[[Json], None] | None = None
+    """Called with what the child says while it works, such as the progress of loading a model."""
+    _process: asyncio.subprocess.Process | None = None
+    _reader: asyncio.StreamReader | None = None
+    _writer: asyncio.StreamWriter | None = None
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def pid(self) -> int | None:
+        alive = self._process is not None and self._process.returncode is None
+        return self._process.pid if alive and self._process else None
+
+    async def call(
+        self, op: str, args: Json | None = None, blobs: Sequence[Blob] = (), *, deadline_s: float | None = None
+    ) -> Reply:
+        """Ask the child to do ``op``.
+
+        Raises whatever lakewatchd error the child raised, :class:`errors.TimedOut` after ``deadline_s`` (the
+        child is killed), and :class:`errors.WorkerDied` if it ended on its own.
+        """
+        async with self._lock:
+            done = False
+            try:
+                async with asyncio.timeout(deadline_s):
+                    reply = await self._exchange(op, args or {}, blobs)
+                done = True
+                return reply
+            except TimeoutError as exc:
+                raise errors.TimedOut(f"no answer to {op!r} within {deadline_s:g} s") from exc
+            except errors.AssetError:
+                done = True  # an answer like any other: the child is fine
+                raise
+            except errors.LakewatchError as exc:
+                done = not isinstance(exc, errors.WorkerDied)
+                raise
+            finally:
+                if not done:  # timed out, cancelled or broken: a half-read frame must not meet the next call
+                    await self._kill()
+
+    async def close(self) -> None:
+        """Let the child end by itself (its socket closes), then make sure."""
+        if self._writer is not None:
+            self._writer.close()
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(2.0):
+                    await self._process.wait()
+        await self._kill()
+
+    async def _exchange(self, op: str, args: Json, blobs: Sequence[Blob]) -> Reply:
+        if self.pid is None:
+            await self._start()
+        assert self._reader is not None and self._writer is not None
+        try:
+            _write_frame(self._writer.write, {"op": op, "args": args}, blobs)
+            await self._writer.drain()
+            while True:
+                header, received = await _read_frame(self._reader)
+                if "note" not in header:
+                    break
+                if self.on_note is not None:
+                    self.on_note(header)
+        except (OSError, asyncio.IncompleteReadError, ValueError) as exc:
+            raise errors.WorkerDied(f"{self.module} {await self._how_it_ended()} during {op!r}") from exc
+        if "error" in header:
+            raise _error_from(header)
+        return Reply(header, received)
+
+    async def _start(self) -> None:
+        await self._kill()
+        ours, theirs = socket.socketpair()
+        try:
+            limits = f"{self.limits.memory_bytes},{self.limits.file_bytes},{self.limits.open_files},{self.limits.nice}"
+            argv = [sys.executable, "-m", self.module, "--child", str(theirs.fileno()), limits, str(os.getpid())]
+            self._process = await asyncio.create_subprocess_exec(
+                *argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,  # Ctrl-C in a terminal is for the daemon, which tells its children
+                env={**os.environ, **self.env},
+            )
+            self._reader, self._writer = await asyncio.open_connection(sock=ours, limit=1 << 20)
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+
+    async def _how_it_ended(self) -> str:
+        assert self._process is not None
+        try:
+            async with asyncio.timeout(1.0):
+                code = await self._process.wait()
+        except TimeoutError:
+            return "broke the protocol"
+        return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+
+    async def _kill(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+        self._process = self._reader = self._writer = None
+
+
+@dataclass(slots=True)
+class ChildPool:
+    """Several children that do the same work; a call goes to one that is idle."""
+
+    children: tuple[Child, ...]
+    _idle: asyncio.LifoQueue[Child] = field(default_factory=asyncio.LifoQueue)
+
+    def __post_init__(self) -> None:
+        for child in self.children:
+            self._idle.put_nowait(child)
+
+    @contextlib.asynccontextmanager
+    async def borrow(self) -> AsyncIterator[Child]:
+        child = await self._idle.get()
+        try:
+            yield child
+        finally:
+            self._idle.put_nowait(child)
+
+    @property
+    def pids(self) -> list[int]:
+        return [child.pid for child in self.children if child.pid is not None]
+
+    async def close(self) -> None:
+        await asyncio.gather(*(child.close() for child in self.children))
+
+
+# --- the child's end ---------------------------------------------------------------------------------------
+
+Operation = Callable[[Json, tuple[bytes, ...]], tuple[Json, Sequence[Blob]]]
+"""``(args, blobs) -> (header, blobs)``; raises lakewatchd errors, which travel to the caller."""
+
+Note = Callable[[Json], None]
+
+
+def serve(make_operations: Callable[[Note], Mapping[str, Operation]]) -> int:
+    """The child's main loop: limits first, then answer until the parent closes its end."""
+    fd, limits, parent = sys.argv[2:5]
+    _die_with(int(parent))
+    Limits(*(int(part) for part in limits.split(","))).apply()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    connection = socket.socket(fileno=int(fd))
+    stream = connection.makefile("rb")
+    operations = make_operations(lambda note: _write_frame(connection.sendall, {"note": True, **note}, ()))
+    while True:
+        try:
+            request, blobs = _read_frame_sync(stream.read)
+        except EOFError:
+            return 0
+        header, sent = _answer(operations, request, blobs)
+        try:
+            _write_frame(connection.sendall, header, sent)
+        except (BrokenPipeError, ConnectionResetError):
+            return 0
+
+
+def _answer(operations: Mapping[str, Operation], request: Json, blobs: tuple[bytes, ...]) -> tuple[Json, Sequence[Blob]]:
+    try:
+        args = request["args"]
+        assert isinstance(args, dict)
+        return operations[str(request["op"])](args, blobs)
+    except errors.LakewatchError as exc:
+        return {"error": type(exc).__name__, "message": exc.message, "hint": exc.hint}, ()
+    except MemoryError:
+        return {"error": "TooLarge", "message": "needs more memory than a decoder may use", "hint": None}, ()
+
+
+def _die_with(parent: int) -> None:
+    """Ask the kernel to kill us when the daemon dies, however it dies (PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def _error_from(header: Json) -> errors.LakewatchError:
+    kind = getattr(errors, str(header["error"]), None)
+    if not (isinstance(kind, type) and issubclass(kind, errors.LakewatchError)):
+        kind = errors.DamagedMedia
+    hint = header.get("hint")
+    return kind(str(header.get("message")), str(hint) if hint is not None else None)
+
+
+# --- frames ------------------------------------------------------------------------------------------------
+
+
+def _write_frame(write: Callable[[Blob], object], header: Json, blobs: Sequence[Blob]) -> None:
+    sizes = [memoryview(blob).nbytes for blob in blobs]
+    raw = json.dumps({**header, "blobs": sizes}).encode()
+    write(_LENGTH.pack(len(raw)) + raw)
+    for blob in blobs:
+        write(memoryview(blob).cast("B"))
+
+
+async def _read_frame(reader: asyncio.StreamReader) -> tuple[Json, tuple[bytes, ...]]:
+    (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
+    if length > MAX_HEADER_BYTES:
+        raise ValueError("header too long")
+    header = json.loads(await reader.readexactly(length))
+    return header, tuple([await reader.readexactly(size) for size in _blob_sizes(header)])
+
+
+def _read_frame_sync(read: Callable[[int], bytes]) -> tuple[Json, tuple[bytes, ...]]:
+    def exactly(size: int) -> bytes:
+        data = read(size)
+        if len(data) < size:
+            raise EOFError
+        return data
+
+    (length,) = _LENGTH.unpack(exactly(_LENGTH.size))
+    header = json.loads(exactly(length))
+    return header, tuple(exactly(size) for size in _blob_sizes(header))
+
+
+def _blob_sizes(header: Json) -> list[int]:
+    sizes = header.pop("blobs")
+    if not isinstance(sizes, list) or not all(isinstance(s, int) and 0 <= s <= MAX_BLOB_BYTES for s in sizes):
+        raise ValueError("bad blob sizes")
+    return sizes

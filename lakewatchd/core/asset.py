@@ -1,0 +1,122 @@
+"""Assets and the places where they were seen.
+
+A path inside lakewatchd is a ``str`` as :func:`os.fsdecode` makes it (undecodable bytes become lone
+surrogates). Such a string cannot be stored in Arrow or printed, so whatever leaves the process goes
+through :func:`path_text`, which is reversible for every possible file name.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+
+AssetId = str
+"""Content, named by the 64 hex digits of its BLAKE3 hash."""
+
+
+class Kind(enum.StrEnum):
+    """What a person would call the content; the folders of ``by-kind/``."""
+
+    IMAGE = "image"
+    VIDEO = "video"
+    AUDIO = "audio"
+    DOCUMENT = "document"
+    TABLE = "table"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PathKey:
+    """A place: a root by name, and a path relative to it (``/`` separated, never starting with one)."""
+
+    root: str
+    path: str
+
+    @property
+    def occurrence_id(self) -> str:
+        """128 bits of hex, stable for ever: the key of the place in every table and queue."""
+        raw = self.root.encode() + b"\0" + os.fsencode(self.path)
+        return hashlib.blake2b(raw, digest_size=16).hexdigest()
+
+    @property
+    def text(self) -> str:
+        """``root:path`` for people: logs, status, error messages."""
+        return f"{self.root}:{path_text(self.path)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What ``stat`` says of a file; equal versions mean the content need not be read again."""
+
+    size_bytes: int
+    mtime_ns: int
+    inode: int
+    device: int = 0
+
+    @classmethod
+    def of(cls, stat: os.stat_result) -> Version:
+        return cls(stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_dev)
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """One place where an asset was seen, and the version it had there."""
+
+    key: PathKey
+    asset_id: AssetId
+    version: Version
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A label with a score in 0..1 and who said so: ``model``, ``detector``, ``exif``, ``person``."""
+
+    name: str
+    score: float
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Detected:
+    """An object in a picture. ``box`` is (left, top, right, bottom) as shares of width and height, 0..1."""
+
+    name: str
+    score: float
+    box: tuple[float, float, float, float]
+
+
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\\\udc80-\udcff\u0080-\u009f\u2028\u2029]")
+_ESCAPE = re.compile(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|(\\))")
+
+
+def path_text(path: str) -> str:
+    """The path as valid, printable, one-line UTF-8. Reversed by :func:`text_path`.
+
+    Undecodable bytes and control characters become ``\\xHH`` or ``\\uHHHH``, a backslash is doubled; every
+    other name is unchanged.
+    """
+
+    def escape(match: re.Match[str]) -> str:
+        char = match.group()
+        if char == "\\":
+            return "\\\\"
+        code = ord(char)
+        if 0xDC80 <= code <= 0xDCFF:
+            return f"\\x{code - 0xDC00:02x}"
+        return f"\\u{code:04x}"
+
+    return _UNPRINTABLE.sub(escape, path)
+
+
+def text_path(text: str) -> str:
+    """The path that :func:`path_text` made ``text`` from."""
+
+    def unescape(match: re.Match[str]) -> str:
+        if match[1]:
+            return chr(0xDC00 + int(match[1], 16))
+        return chr(int(match[2], 16)) if match[2] else "\\"
+
+    return _ESCAPE.sub(unescape, text)

@@ -1,0 +1,118 @@
+"""Every error lakewatchd raises on purpose.
+
+::
+
+    LakewatchError(message, hint=None)   hint = what the operator can do; shown by CLI, logs and status
+    ├─ ConfigError      problems of the configuration, listed together; exit 78, systemd does not restart
+    ├─ FatalError       must not continue; exit 70
+    │  ├─ QueueDamaged        the queue database cannot be read
+    │  ├─ SchemaTooNew        written by a newer lakewatchd
+    │  └─ AlreadyRunning      another daemon owns this lake
+    ├─ PauseError       a resource is away: stop feeding it, spend no attempts
+    │  ├─ RootAway            a root is unmounted, empty or unreadable
+    │  ├─ OutOfSpace          no room for the lake, the queue or scratch files
+    │  └─ ModelUnavailable    a model cannot be loaded
+    ├─ TransientError   try again later, with backoff and jitter, counted
+    │  ├─ Busy                held by someone else just now
+    │  ├─ TimedOut            took longer than its deadline, perhaps through no fault of the content
+    │  └─ WorkerDied          a child process ended while it worked for us
+    └─ AssetError       about this content: not retried until the content or the code changes
+       ├─ UnsupportedMedia    no decoder for it
+       ├─ DamagedMedia        the decoder gave up, crashed or never finished
+       ├─ TooLarge            above a configured limit
+       └─ NotReadable         permission denied, or an I/O error that stays
+
+``AssetError`` parks the job. What is *not* an error is an outcome, see :mod:`lakewatchd.core.job`.
+A foreign exception is translated in the module that imports the foreign library, with ``from exc``.
+"""
+
+from __future__ import annotations
+
+
+class LakewatchError(Exception):
+    """Base of all. ``message`` says what is wrong, ``hint`` what the operator can do about it."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    @property
+    def reason(self) -> str:
+        """The class name in words a person can filter by: ``DamagedMedia`` -> ``damaged-media``."""
+        name = type(self).__name__
+        return "".join("-" + c.lower() if c.isupper() and i else c.lower() for i, c in enumerate(name))
+
+
+class ConfigError(LakewatchError):
+    exit_code = 78  # EX_CONFIG: systemd is told not to restart on it
+
+
+class FatalError(LakewatchError):
+    exit_code = 70  # EX_SOFTWARE
+
+
+class QueueDamaged(FatalError):
+    pass
+
+
+class SchemaTooNew(FatalError):
+    pass
+
+
+class AlreadyRunning(FatalError):
+    pass
+
+
+class PauseError(LakewatchError):
+    pass
+
+
+class RootAway(PauseError):
+    pass
+
+
+class OutOfSpace(PauseError):
+    pass
+
+
+class ModelUnavailable(PauseError):
+    pass
+
+
+class TransientError(LakewatchError):
+    pass
+
+
+class Busy(TransientError):
+    pass
+
+
+class TimedOut(TransientError):
+    pass
+
+
+class WorkerDied(TransientError):
+    pass
+
+
+class AssetError(LakewatchError):
+    pass
+
+
+class UnsupportedMedia(AssetError):
+    pass
+
+
+class DamagedMedia(AssetError):
+    pass
+
+
+class TooLarge(AssetError):
+    pass
+
+
+class NotReadable(AssetError):
+    pass
