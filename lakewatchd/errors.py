@@ -16,6 +16,7 @@
     │  ├─ Busy                held by someone else just now
     │  ├─ TimedOut            took longer than its deadline, perhaps through no fault of the content
     │  └─ WorkerDied          a child process ended while it worked for us
+    ├─ DaemonDown       nobody listens on the control socket; exit 3
     └─ AssetError       about this content: not retried until the content or the code changes
        ├─ UnsupportedMedia    no decoder for it
        ├─ DamagedMedia        the decoder gave up, crashed or never finished
@@ -64,6 +65,10 @@ class SchemaTooNew(FatalError):
 
 class AlreadyRunning(FatalError):
     pass
+
+
+class DaemonDown(LakewatchError):
+    exit_code = 3
 
 
 class PauseError(LakewatchError):

@@ -1,0 +1,188 @@
+"""What the daemon says of itself: one value, shown by ``status``, sent over the control socket, put into STATUS=.
+
+Only facts live here; how they look on a terminal is in :mod:`lakewatchd.cli.render`. Texts that contain file
+names were made printable by :func:`lakewatchd.core.asset.path_text` before they got here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RootView:
+    """A watched tree. ``state``: ``present``, ``away`` or ``starting``."""
+
+    name: str
+    path: str
+    state: str
+    reason: str = ""
+    """Why it is not present."""
+    watching: str = ""
+    """How changes are noticed: ``events``, or ``rescans only``."""
+    settling: int = 0
+    """Paths that wait until they are quiet."""
+    scanning: str = ""
+    """How far a running scan is, in words; empty when none runs."""
+    last_scan: float | None = None
+    """When the last complete scan ended, seconds since the epoch."""
+    files: int = 0
+    """Files known to lie there."""
+    ignored: int = 0
+    """Entries the last scan left out by rule, or because they are no files."""
+    problem: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLine:
+    """How many jobs of a stage, a priority and a state there are. Names as in :mod:`lakewatchd.core.job`."""
+
+    stage: str
+    priority: str
+    state: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedGroup:
+    """Jobs that need a person, by reason. ``example`` is one of their places."""
+
+    reason: str
+    count: int
+    hint: str = ""
+    example: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelView:
+    """A model in use. ``state``: ``idle`` (loaded when needed), ``loading``, ``ready`` or ``missing``."""
+
+    role: str
+    name: str
+    state: str
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TableView:
+    name: str
+    rows: int
+    bytes: int = 0
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LakeView:
+    path: str = ""
+    tables: tuple[TableView, ...] = ()
+
+    @property
+    def bytes(self) -> int:
+        return sum(table.bytes for table in self.tables)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something a person should know, and what can be done about it."""
+
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One moment of the daemon. ``pid`` is None when it is down and the facts were read from its files."""
+
+    version: str
+    pid: int | None = None
+    uptime_s: float = 0.0
+    roots: tuple[RootView, ...] = ()
+    queue: tuple[QueueLine, ...] = ()
+    running: int = 0
+    """Jobs a worker has in hand now."""
+    rate_per_s: float = 0.0
+    """Jobs finished a second, over the last ten."""
+    eta_s: float | None = None
+    """Seconds until the queue is empty at that rate; None when there is no telling."""
+    parked: tuple[ParkedGroup, ...] = ()
+    models: tuple[ModelView, ...] = ()
+    lake: LakeView = LakeView()
+    loop_lag_ms: float = 0.0
+    """The longest the event loop did not answer, over the last minute."""
+    paused: str = ""
+    """Why nothing is worked on; empty when the workers run."""
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def queued(self) -> int:
+        """Jobs not yet finished that will run without help."""
+        return sum(line.count for line in self.queue if line.state != "parked")
+
+    @property
+    def parked_count(self) -> int:
+        return sum(group.count for group in self.parked)
+
+    @property
+    def headline(self) -> str:
+        """One sentence: ``watching 1 root, 57 files; 12 queued, 9.1/s, 2 s left; 1 parked``."""
+        parts = [self._watching(), self._working()]
+        if self.parked_count:
+            parts.append(f"{self.parked_count} parked")
+        if self.paused:
+            parts.append(f"paused: {self.paused}")
+        return "; ".join(parts)
+
+    def _watching(self) -> str:
+        files = sum(root.files for root in self.roots)
+        away = sum(root.state == "away" for root in self.roots)
+        verb = "knows" if self.pid is None else "watching"
+        text = f"{verb} {_count(len(self.roots), 'root')}, {_count(files, 'file')}"
+        return f"{text}, {away} away" if away else text
+
+    def _working(self) -> str:
+        if not self.queued:
+            return "nothing queued"
+        text = f"{self.queued:,} queued"
+        if self.rate_per_s:
+            text += f", {self.rate_per_s:.1f}/s"
+        return text if self.eta_s is None else f"{text}, {duration_text(self.eta_s)} left"
+
+
+@dataclass(frozen=True, slots=True)
+class QueueItem:
+    """One queued or parked job, as ``queue list`` shows it."""
+
+    stage: str
+    key: str
+    state: str
+    priority: str = ""
+    reason: str = ""
+    message: str = ""
+    hint: str = ""
+    attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class QueueListing:
+    """The answer to ``queue_list``: everything by reason, and the first items up to the limit asked for."""
+
+    groups: tuple[ParkedGroup, ...] = ()
+    items: tuple[QueueItem, ...] = ()
+    total: int = 0
+
+
+def duration_text(seconds: float) -> str:
+    """``2 s``, ``3 min``, ``4 h 10 min``, ``6 days``: as exact as a person wants to know it."""
+    seconds = max(0.0, seconds)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 48 * 3600:
+        return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
+    return f"{seconds / 86400:.0f} days"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -1,0 +1,189 @@
+"""The control socket: peers that lie, stall and vanish; sockets that are stale, alive, or too long for the kernel."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lakewatchd import errors
+from lakewatchd.control import MAX_REQUEST_BYTES, ControlServer, ask
+
+Json = dict[str, Any]
+
+
+async def _echo(args: Json) -> Json:
+    return args
+
+
+async def _refuse(args: Json) -> Json:
+    raise errors.RootAway("photos is unmounted", "mount it")
+
+
+async def _bug(args: Json) -> Json:
+    return {"x": 1 / 0}
+
+
+async def _forever(args: Json) -> Json:
+    await asyncio.Event().wait()
+    return {}
+
+
+HANDLERS = {"echo": _echo, "refuse": _refuse, "bug": _bug, "forever": _forever}
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[ControlServer]:
+    server = ControlServer(tmp_path / "run" / "control.sock", HANDLERS)
+    await server.start()
+    yield server
+    await server.close()
+
+
+async def raw(path: Path, data: bytes) -> bytes:
+    """What the server says to a peer that sends ``data`` and then listens until it is cut off."""
+    reader, writer = await asyncio.open_unix_connection(str(path), limit=1 << 22)
+    writer.write(data)
+    writer.write_eof()
+    answer = await reader.read()
+    writer.close()
+    return answer
+
+
+async def test_asks_and_answers(server: ControlServer) -> None:
+    args = {"text": "line\nbreak \udcff €", "number": 7, "nothing": None}
+    assert await asyncio.to_thread(ask, server.path, "echo", **args) == args
+
+
+async def test_an_error_of_the_daemon_reaches_the_asker_with_its_class_and_hint(server: ControlServer) -> None:
+    with pytest.raises(errors.RootAway, match="photos is unmounted") as caught:
+        await asyncio.to_thread(ask, server.path, "refuse")
+    assert caught.value.hint == "mount it"
+
+
+async def test_a_bug_in_a_handler_is_an_answer_and_the_next_question_works(server: ControlServer) -> None:
+    with pytest.raises(errors.LakewatchError, match="internal error"):
+        await asyncio.to_thread(ask, server.path, "bug")
+    assert await asyncio.to_thread(ask, server.path, "echo", a=1) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"\n", b"\xff\xfe\n", b"[]\n", b"7\n", b'{"op": 3}\n', b'{"op": "nope"}\n', b'{"op": ["echo"]}\n',
+     b'{"op": "echo", "args": 5}\n', b"[" * 100_000 + b"\n"],
+)  # fmt: skip
+async def test_garbage_is_refused_in_words(server: ControlServer, garbage: bytes) -> None:
+    answer = json.loads(await raw(server.path, garbage))
+    assert "not a request" in answer["message"]
+    assert await asyncio.to_thread(ask, server.path, "echo", a=1) == {"a": 1}
+
+
+async def test_an_endless_line_is_cut_off(server: ControlServer) -> None:
+    assert b"too long" in await raw(server.path, b"x" * (MAX_REQUEST_BYTES + 2))
+
+
+async def test_half_a_request_gets_no_answer(server: ControlServer) -> None:
+    assert await raw(server.path, b'{"op": "echo"}') == b""
+
+
+async def test_a_silent_peer_is_cut_off(tmp_path: Path) -> None:
+    server = ControlServer(tmp_path / "s", HANDLERS, request_s=0.01)
+    await server.start()
+    reader, writer = await asyncio.open_unix_connection(str(server.path))
+    assert await reader.read() == b""
+    writer.close()
+    await server.close()
+
+
+async def test_close_ends_running_requests(tmp_path: Path) -> None:
+    running = asyncio.Event()
+
+    async def forever(args: Json) -> Json:
+        running.set()
+        return await _forever(args)
+
+    server = ControlServer(tmp_path / "s", {"forever": forever})
+    await server.start()
+    asking = asyncio.create_task(asyncio.to_thread(ask, server.path, "forever"))
+    await running.wait()
+    await server.close()
+    with pytest.raises(errors.DaemonDown):
+        await asking
+    assert not server.path.exists()
+
+
+async def test_only_user_and_group_may_connect(server: ControlServer) -> None:
+    assert stat.S_IMODE(server.path.stat().st_mode) == 0o660
+
+
+async def test_a_live_socket_is_not_stolen(server: ControlServer) -> None:
+    with pytest.raises(errors.AlreadyRunning):
+        await ControlServer(server.path, HANDLERS).start()
+    assert await asyncio.to_thread(ask, server.path, "echo", a=1) == {"a": 1}
+
+
+async def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    server = ControlServer(path, HANDLERS)
+    await server.start()
+    assert await asyncio.to_thread(ask, path, "echo", a=1) == {"a": 1}
+    await server.close()
+
+
+async def test_a_file_in_the_way_is_not_removed(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    path.write_text("mine")
+    with pytest.raises(errors.ConfigError):
+        await ControlServer(path, HANDLERS).start()
+    assert path.read_text() == "mine"
+
+
+async def test_close_leaves_the_socket_of_a_successor(server: ControlServer) -> None:
+    server.path.unlink()
+    successor = ControlServer(server.path, HANDLERS)
+    await successor.start()
+    await server.close()
+    assert await asyncio.to_thread(ask, server.path, "echo", a=1) == {"a": 1}
+    await successor.close()
+
+
+async def test_a_path_longer_than_the_kernel_allows(tmp_path: Path) -> None:
+    path = tmp_path / ("d" * 200) / "s"
+    server = ControlServer(path, HANDLERS)
+    await server.start()
+    assert len(os.fsencode(path)) > 200
+    assert await asyncio.to_thread(ask, path, "echo", a=1) == {"a": 1}
+    await server.close()
+    with pytest.raises(errors.DaemonDown):
+        ask(path, "echo")
+
+
+def test_nobody_there(tmp_path: Path) -> None:
+    with pytest.raises(errors.DaemonDown) as caught:
+        ask(tmp_path / "none" / "s", "status")
+    assert caught.value.exit_code == 3
+
+
+async def test_someone_else_there(tmp_path: Path) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(b"220 smtp ready\n")
+        writer.close()
+
+    async with await asyncio.start_unix_server(talk, str(tmp_path / "s")):
+        with pytest.raises(errors.LakewatchError, match="not lakewatchd"):
+            await asyncio.to_thread(ask, tmp_path / "s", "status")
+
+
+async def test_a_daemon_that_never_answers(server: ControlServer) -> None:
+    with pytest.raises(errors.TimedOut):
+        await asyncio.to_thread(ask, server.path, "forever", timeout_s=0.01)
