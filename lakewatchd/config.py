@@ -1,14 +1,23 @@
 """Every setting, typed and frozen, and the reader that reports all problems of a file at once.
 
-The dataclasses are the truth: ``etc/lakewatchd.toml`` is tested to name every key with these defaults.
-Reading never stops at the first problem and never guesses: an unknown key is an error with a suggestion.
+The dataclasses are the truth: ``etc/lakewatchd.toml`` is tested to name every key with these defaults, and the
+annotations are the limits that :mod:`lakewatchd.core.typed_toml` checks. Here live the settings, where the file
+is looked for, and what one setting demands of another; not how TOML is read.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
+
+from lakewatchd.core.typed_toml import Document, OneOf, Range
+from lakewatchd.errors import ConfigError
 
 IGNORE_DEFAULT = (
     # unfinished or temporary
@@ -23,6 +32,8 @@ IGNORE_DEFAULT = (
     ".git", ".svn", ".hg",
 )  # fmt: skip
 
+_DAY_S = 86_400.0
+
 
 @dataclass(frozen=True, slots=True)
 class DaemonConfig:
@@ -30,8 +41,8 @@ class DaemonConfig:
     """Queue, lake, thumbnails and models. Set by :func:`defaults` to fit root or user."""
     runtime_dir: Path = Path()
     """The control socket."""
-    drain_s: float = 20.0
-    log_level: str = "info"
+    drain_s: Annotated[float, Range(0, 600)] = 20.0
+    log_level: Annotated[str, OneOf(("debug", "info", "warning", "error"))] = "info"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,39 +53,39 @@ class RootConfig:
 
 @dataclass(frozen=True, slots=True)
 class WatchConfig:
-    buffer_events: int = 50_000
-    settle_s: float = 0.7
-    settle_open_s: float = 5.0
-    rescan_s: float = 3600.0
+    buffer_events: Annotated[int, Range(100, 10_000_000)] = 50_000
+    settle_s: Annotated[float, Range(0.05, 600)] = 0.7
+    settle_open_s: Annotated[float, Range(0.05, 3600)] = 5.0
+    rescan_s: Annotated[float, Range(10, 30 * _DAY_S)] = 3600.0
     ignore: tuple[str, ...] = IGNORE_DEFAULT
     ignore_file: str = ".lakeignore"
 
 
 @dataclass(frozen=True, slots=True)
 class QueueConfig:
-    lease_s: float = 120.0
-    max_attempts: int = 5
-    backoff_s: float = 5.0
-    backoff_max_s: float = 3600.0
+    lease_s: Annotated[float, Range(5, _DAY_S)] = 120.0
+    max_attempts: Annotated[int, Range(1, 100)] = 5
+    backoff_s: Annotated[float, Range(0.01, 3600)] = 5.0
+    backoff_max_s: Annotated[float, Range(0.01, 7 * _DAY_S)] = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerConfig:
-    fast: int = 32
-    reserved: int = 8
-    heavy: int = 1
-    decoders: int = 2
+    fast: Annotated[int, Range(1, 1024)] = 32
+    reserved: Annotated[int, Range(0, 1023)] = 8
+    heavy: Annotated[int, Range(1, 64)] = 1
+    decoders: Annotated[int, Range(1, 256)] = 2
 
 
 @dataclass(frozen=True, slots=True)
 class DecodeConfig:
-    deadline_s: float = 60.0
-    memory_mb: int = 2048
-    max_pixels: int = 250_000_000
-    max_text_bytes: int = 20_000_000
-    thumbnail_px: int = 320
-    passage_chars: int = 800
-    passage_overlap: int = 120
+    deadline_s: Annotated[float, Range(1, 3600)] = 60.0
+    memory_mb: Annotated[int, Range(256, 1_048_576)] = 2048
+    max_pixels: Annotated[int, Range(1_000_000, 10_000_000_000)] = 250_000_000
+    max_text_bytes: Annotated[int, Range(1000, 2_000_000_000)] = 20_000_000
+    thumbnail_px: Annotated[int, Range(32, 2048)] = 320
+    passage_chars: Annotated[int, Range(100, 20_000)] = 800
+    passage_overlap: Annotated[int, Range(0, 10_000)] = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +94,8 @@ class ModelConfig:
     text: str = "embedded"
     detector: str = "embedded"
     device: str = "auto"
-    threads: int = 1
-    batch: int = 16
+    threads: Annotated[int, Range(1, 256)] = 1
+    batch: Annotated[int, Range(1, 1024)] = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +105,16 @@ class TagConfig:
 
 @dataclass(frozen=True, slots=True)
 class LakeConfig:
-    commit_rows: int = 512
-    commit_s: float = 1.0
-    optimize_commits: int = 64
-    keep_gone_days: float = 30.0
+    commit_rows: Annotated[int, Range(1, 100_000)] = 512
+    commit_s: Annotated[float, Range(0.01, 60)] = 1.0
+    optimize_commits: Annotated[int, Range(2, 10_000)] = 64
+    keep_gone_days: Annotated[float, Range(0, 36_500)] = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class ViewConfig:
     mountpoint: Path = Path()
-    refresh_s: float = 1.0
+    refresh_s: Annotated[float, Range(0.1, 3600)] = 1.0
     allow_other: bool = False
 
 
@@ -143,5 +154,182 @@ class Config:
         return self.daemon.runtime_dir / "control.sock"
 
 
+SECTIONS = ("daemon", "watch", "queue", "workers", "decode", "models", "tags", "lake", "view")
+SYSTEM_CONFIG = Path("/etc/lakewatchd/lakewatchd.toml")
+
+
 def is_root() -> bool:
     return os.geteuid() == 0
+
+
+# --- where things are --------------------------------------------------------------------------------------
+
+
+def defaults(*, system: bool | None = None, source: Path | None = None) -> Config:
+    """The settings of an empty file. ``system``: a machine's daemon rather than a user's; by default, if root."""
+    state, runtime, mountpoint = _places(is_root() if system is None else system)
+    return Config(
+        daemon=DaemonConfig(state_dir=state, runtime_dir=runtime),
+        tags=TagConfig(taxonomy=_taxonomy(source)),
+        view=ViewConfig(mountpoint=mountpoint),
+        source=source,
+    )
+
+
+def find(explicit: str | Path | None = None, environ: Mapping[str, str] = os.environ) -> Path | None:
+    """The file to read: ``--config``, ``$LAKEWATCHD_CONFIG``, the user's own, the system's. None if there is none.
+
+    A user without a file of their own gets the system's: ``lakewatchd status`` then means the machine's daemon.
+    """
+    named = explicit or environ.get("LAKEWATCHD_CONFIG")
+    if named:
+        return Path(named).expanduser().absolute()
+    own = [] if is_root() else [_xdg("XDG_CONFIG_HOME", ".config", environ) / "lakewatchd" / "lakewatchd.toml"]
+    return next((path for path in (*own, SYSTEM_CONFIG) if path.exists()), None)
+
+
+def packaged(name: str) -> Path:
+    """A file that ships with lakewatchd: from the wheel, or from ``etc/`` of a checkout."""
+    here = Path(__file__).parent
+    installed = here / "data" / name
+    return installed if installed.exists() else here.parent / "etc" / name
+
+
+def _places(system: bool, environ: Mapping[str, str] = os.environ) -> tuple[Path, Path, Path]:
+    """State directory, runtime directory, mountpoint."""
+    if system:
+        return Path("/var/lib/lakewatchd"), Path("/run/lakewatchd"), Path("/mnt/lake")
+    state = _xdg("XDG_DATA_HOME", ".local/share", environ) / "lakewatchd"
+    session = environ.get("XDG_RUNTIME_DIR", "")
+    # Without a session (cron, su) the socket goes beside the state: /tmp could be anybody's.
+    runtime = Path(session) / "lakewatchd" if session.startswith("/") else state / "run"
+    return state, runtime, Path.home() / "lake"
+
+
+def _xdg(variable: str, fallback: str, environ: Mapping[str, str]) -> Path:
+    value = environ.get(variable, "")
+    return Path(value) if value.startswith("/") else Path.home() / fallback
+
+
+def _taxonomy(source: Path | None) -> Path:
+    beside = source.parent / "taxonomy.toml" if source else None
+    return beside if beside and beside.exists() else packaged("taxonomy.toml")
+
+
+# --- reading -----------------------------------------------------------------------------------------------
+
+
+def load(path: str | Path | None = None) -> Config:
+    """The settings of the file that :func:`find` finds, or the defaults if there is none.
+
+    Raises :class:`ConfigError`; its message has one line ``file:line: problem`` for each problem.
+    """
+    source: Path | None = None
+    try:
+        source = find(path)
+        return parse(source.read_bytes().decode(), source) if source else defaults()
+    except FileNotFoundError as exc:
+        raise ConfigError(f"{source}: no such file", f"write one: cp {packaged('lakewatchd.toml')} {source}") from exc
+    except OSError as exc:
+        raise ConfigError(f"{exc.filename}: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        raise ConfigError(f"{source}: not UTF-8 text") from exc
+
+
+def parse(text: str, source: Path) -> Config:
+    """``text`` as a :class:`Config`; raises as :func:`load` does. ``source`` names it and is not read."""
+    base = defaults(system=is_root() or source == SYSTEM_CONFIG, source=source)
+    document = Document(text)
+    document.check_keys(("root", *SECTIONS), document.data)
+    sections = {
+        name: document.read(type(getattr(base, name)), document.data[name], name, default=getattr(base, name))
+        for name in SECTIONS
+        if name in document.data
+    }
+    roots, config = _read_roots(document), dataclasses.replace(base, **sections)  # type: ignore[arg-type]
+    _check_roots(document, roots, config)
+    _check_pairs(document, config)
+    if document.problems:
+        lines = sorted({(problem.line, problem.message) for problem in document.problems})
+        raise ConfigError("\n".join(f"{source}:{line}: {message}" for line, message in lines))
+    return dataclasses.replace(config, roots=tuple(root for _, root in roots))
+
+
+def _read_roots(document: Document) -> list[tuple[int, RootConfig]]:
+    """The roots that could be read, each with its number in the file."""
+    tables = document.data.get("root", [])
+    if not isinstance(tables, list):
+        document.complain("write [[root]] with two brackets: there can be several", "root")
+        return []
+    read = ((number, document.read(RootConfig, table, "root", number)) for number, table in enumerate(tables))
+    return [(number, root) for number, root in read if root is not None]
+
+
+def _check_roots(document: Document, roots: list[tuple[int, RootConfig]], config: Config) -> None:
+    seen: list[RootConfig] = []
+    for number, root in roots:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", root.name):
+            document.complain(f"name: {root.name!r} is not made of a-z, 0-9, _ and -", "root", number, "name")
+        if root.name in {other.name for other in seen}:
+            document.complain(f"name: a second root named {root.name!r}", "root", number, "name")
+        others = [(other.path, f"root {other.name!r}") for other in seen]
+        own = (config.daemon.state_dir, "daemon.state_dir"), (config.view.mountpoint, "view.mountpoint")
+        for path, what in (*others, *own):
+            if problem := _overlap(root.path, path, what):
+                document.complain(f"path: {problem}", "root", number, "path")
+        seen.append(root)
+
+
+def _overlap(mine: Path, other: Path, what: str) -> str:
+    """What is wrong with two directories that must lie apart, or nothing. Symbolic links are followed."""
+    a, b = mine.resolve(), other.resolve()
+    if a == b:
+        return f"{mine} is {what} too"
+    if b.is_relative_to(a):
+        return f"{mine} contains {what} ({other}), which must lie outside"
+    return f"{mine} lies inside {what} ({other}); they must lie apart" if a.is_relative_to(b) else ""
+
+
+def _check_pairs(document: Document, config: Config) -> None:
+    """What one setting demands of another."""
+    for path, what in (
+        (config.daemon.state_dir, "daemon.state_dir"),
+        (config.daemon.runtime_dir, "daemon.runtime_dir"),
+    ):
+        if path.resolve().is_relative_to(config.view.mountpoint.resolve()):
+            document.complain(f"mountpoint: {config.view.mountpoint} would hide {what} ({path})", "view", "mountpoint")
+    if config.decode.passage_overlap * 2 > config.decode.passage_chars:
+        document.complain("passage_overlap: more than half of passage_chars", "decode", "passage_overlap")
+    if config.workers.reserved >= config.workers.fast:
+        document.complain("reserved: must be less than fast, or nothing else ever runs", "workers", "reserved")
+    if config.queue.backoff_max_s < config.queue.backoff_s:
+        document.complain("backoff_max_s: less than backoff_s", "queue", "backoff_max_s")
+    if "/" in config.watch.ignore_file or config.watch.ignore_file in ("", ".", ".."):
+        document.complain("ignore_file: a plain file name is expected", "watch", "ignore_file")
+
+
+# --- writing -----------------------------------------------------------------------------------------------
+
+
+def to_toml(config: Config) -> str:
+    """The effective settings as a file that :func:`parse` reads back to the same values."""
+    blocks = [_block("[[root]]", root) for root in config.roots]
+    blocks += [_block(f"[{name}]", getattr(config, name)) for name in SECTIONS]
+    return "\n".join(blocks)
+
+
+def _block(header: str, section: object) -> str:
+    return "\n".join([header, *_key_values(section)]) + "\n"
+
+
+def _key_values(section: object) -> Iterator[str]:
+    for item in dataclasses.fields(section):  # type: ignore[arg-type]  # a section is a dataclass
+        yield f"{item.name} = {_value(getattr(section, item.name))}"
+
+
+def _value(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(_value(item) for item in value)}]"
+    if isinstance(value, (bool, int, float)):
+        return json.dumps(value)
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,250 @@
+"""The config file: every problem at once with its line, nothing guessed, and a printed config that reads back."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lakewatchd import config as c
+from lakewatchd.errors import ConfigError
+
+SHIPPED = Path(__file__).parents[2] / "etc" / "lakewatchd.toml"
+SOURCE = Path("/srv/test/lakewatchd.toml")
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        c.parse(text, SOURCE)
+    assert caught.value.exit_code == 78
+    prefix = f"{SOURCE}:"
+    lines = caught.value.message.split("\n")
+    assert all(line.startswith(prefix) for line in lines)
+    return [line.removeprefix(prefix) for line in lines]
+
+
+def test_an_empty_file_is_the_defaults() -> None:
+    assert c.parse("", SOURCE) == c.defaults(source=SOURCE)
+
+
+def test_reads_values_of_every_type(tmp_path: Path) -> None:
+    text = """
+[[root]]
+name = "photos"
+path = "/srv/photos"
+[daemon]
+drain_s = 3
+log_level = "debug"
+[watch]
+ignore = ["*.bak"]
+[view]
+allow_other = true
+mountpoint = "~/view"
+"""
+    config = c.parse(text, SOURCE)
+    assert config.roots == (c.RootConfig("photos", Path("/srv/photos")),)
+    assert (config.daemon.drain_s, config.daemon.log_level) == (3.0, "debug")
+    assert isinstance(config.daemon.drain_s, float)
+    assert config.watch.ignore == ("*.bak",)
+    assert config.view.allow_other is True
+    assert config.view.mountpoint == Path.home() / "view"
+    assert config.source == SOURCE
+
+
+def test_all_problems_at_once_in_the_order_of_the_file() -> None:
+    text = """\
+[daemon]
+drain = 3
+log_level = "loud"
+
+[watch]
+settle_s = "soon"
+rescan_s = 1e9
+[wach]
+[[root]]
+name = "A b"
+path = "srv"
+[[root]]
+pth = "/x"
+"""
+    found = problems(text)
+    assert found == sorted(found, key=lambda line: int(line.split(":")[0]))
+    expected = [
+        "2: unknown key 'drain'; did you mean 'drain_s'?",
+        "3: log_level: 'loud' is none of debug, info, warning, error",
+        "6: settle_s: a number is expected, not 'soon'",
+        "7: rescan_s: 1e+09 is not between 10 and 2.592e+06",
+        "8: unknown key 'wach'; did you mean 'watch'?",
+        "11: path: 'srv' is relative; write it from / or from ~/",
+        "12: name is missing",
+        "12: path is missing",
+        "13: unknown key 'pth'; did you mean 'path'?",
+    ]
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[daemon\n", "1: not valid TOML"),
+        ("x = 1\nx = 2\n", "2: not valid TOML"),
+        ("daemon = 5", "1: daemon: a table is expected"),
+        ("[root]\nname='a'\npath='/a'", "1: write [[root]] with two brackets"),
+        ("[workers]\nfast = true", "2: fast: a whole number is expected, not True"),
+        ("[workers]\nfast = 8.5", "2: fast: a whole number"),
+        ("[workers]\nfast = 4", "1: reserved: must be less than fast"),
+        ("[daemon]\ndrain_s = nan", "2: drain_s: a finite number"),
+        ("[daemon]\ndrain_s = -1", "2: drain_s: -1 is not between 0 and 600"),
+        ("[watch]\nignore = [1]", "2: ignore: a list of texts"),
+        ('[watch]\nignore_file = "a/b"', "2: ignore_file: a plain file name"),
+        ('[daemon]\nstate_dir = ""', "2: state_dir: a path in quotes"),
+        ('[daemon]\nstate_dir = "/a\\u0000b"', "2: state_dir: a path in quotes"),
+        ('[daemon]\nstate_dir = "~nobody-has-this-name/x"', "2: state_dir: '~nobody-has-this-name/x'"),
+        ("[view]\nmountpoint = '/'", "2: mountpoint: / would hide daemon.state_dir"),
+        ("[decode]\npassage_overlap = 700", "2: passage_overlap: more than half"),
+        ("[queue]\nbackoff_max_s = 1", "2: backoff_max_s: less than"),
+    ],
+)
+def test_each_problem_in_words(text: str, message: str) -> None:
+    assert any(line.startswith(message) for line in problems(text)), problems(text)
+
+
+def roots(**paths: object) -> str:
+    return "\n".join(f'[[root]]\nname = "{name}"\npath = "{path}"' for name, path in paths.items())
+
+
+def test_roots_lie_apart_from_each_other_and_from_our_own_directories(tmp_path: Path) -> None:
+    (tmp_path / "real" / "inner").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    (nested,) = problems(roots(a=tmp_path / "real", b=tmp_path / "link" / "inner"))
+    assert nested.startswith("6: path:") and "lies inside root 'a'" in nested
+    (same,) = problems(roots(a=tmp_path / "real", b=tmp_path / "link"))
+    assert "is root 'a' too" in same
+    own = f'[daemon]\nstate_dir = "{tmp_path}/real/state"\n[view]\nmountpoint = "{tmp_path}/real/view"'
+    found = problems(roots(a=tmp_path / "real") + "\n" + own)
+    assert len(found) == 2 and "contains daemon.state_dir" in found[0] and "contains view.mountpoint" in found[1]
+    (inside,) = problems(roots(a="/srv/state/files") + '\n[daemon]\nstate_dir = "/srv/state"')
+    assert "lies inside daemon.state_dir" in inside
+
+
+def test_siblings_with_a_common_beginning_are_not_nested() -> None:
+    assert len(c.parse(roots(a="/srv/photos", b="/srv/photos-2"), SOURCE).roots) == 2
+
+
+def test_two_roots_of_one_name() -> None:
+    assert problems(roots(a="/srv/a") + "\n" + roots(a="/srv/b")) == ["5: name: a second root named 'a'"]
+
+
+@pytest.mark.parametrize("name", ["", "A", "ä", "a/b", "..", "-a", "a b", "a\\n", "a" * 64])
+def test_bad_root_names(name: str) -> None:
+    assert problems(f'[[root]]\nname = "{name}"\npath = "/srv/a"')[0].startswith("2: name:")
+
+
+# --- where it is looked for --------------------------------------------------------------------------------
+
+
+def test_search_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, system, named = (tmp_path / name for name in ("own", "system.toml", "named.toml"))
+    monkeypatch.setattr(c, "SYSTEM_CONFIG", system)
+    environ = {"XDG_CONFIG_HOME": str(own)}
+    for as_root in (True, False):
+        monkeypatch.setattr(c, "is_root", lambda as_root=as_root: as_root)
+        assert c.find(None, environ) is None
+    system.touch()
+    assert c.find(None, environ) == system
+    (own / "lakewatchd").mkdir(parents=True)
+    mine = own / "lakewatchd" / "lakewatchd.toml"
+    mine.touch()
+    assert c.find(None, environ) == mine
+    monkeypatch.setattr(c, "is_root", lambda: True)
+    assert c.find(None, environ) == system
+    assert c.find(None, {**environ, "LAKEWATCHD_CONFIG": str(named)}) == named
+    assert c.find(tmp_path / "x", {"LAKEWATCHD_CONFIG": str(named)}) == tmp_path / "x"
+
+
+def test_a_named_file_must_be_there_and_be_text(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such file") as caught:
+        c.load(tmp_path / "none.toml")
+    assert caught.value.hint is not None and "cp " in caught.value.hint
+    (tmp_path / "bad.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        c.load(tmp_path / "bad.toml")
+    with pytest.raises(ConfigError, match="directory"):
+        c.load(tmp_path)
+
+
+def test_a_user_gets_places_of_their_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "relative: to be ignored")
+    mine = c.defaults(system=False)
+    assert mine.daemon.state_dir == tmp_path / "data" / "lakewatchd"
+    assert mine.daemon.runtime_dir == tmp_path / "data" / "lakewatchd" / "run"
+    assert mine.socket_path == mine.daemon.runtime_dir / "control.sock"
+    assert c.defaults(system=True).daemon.state_dir == Path("/var/lib/lakewatchd")
+
+
+def test_taxonomy_beside_the_file_wins(tmp_path: Path) -> None:
+    source = tmp_path / "lakewatchd.toml"
+    assert c.defaults(source=source).tags.taxonomy == c.packaged("taxonomy.toml")
+    (tmp_path / "taxonomy.toml").touch()
+    assert c.defaults(source=source).tags.taxonomy == tmp_path / "taxonomy.toml"
+
+
+# --- the shipped file, and printing ------------------------------------------------------------------------
+
+
+def test_the_shipped_file_equals_the_defaults() -> None:
+    shipped = c.parse(SHIPPED.read_text(), SOURCE)
+    assert shipped == c.defaults(source=SOURCE)
+
+
+def test_the_shipped_file_names_every_key_and_its_commented_paths_are_those_of_a_system() -> None:
+    active = re.sub(r"^# (?=(\w+ = |\[\[root\]\]$))", "", SHIPPED.read_text(), flags=re.MULTILINE)
+    config = c.parse(active, c.SYSTEM_CONFIG)
+    assert config.roots == (c.RootConfig("photos", Path("/srv/photos")),)
+    system = c.defaults(system=True, source=c.SYSTEM_CONFIG)
+    wanted = dataclasses.replace(
+        system, roots=config.roots, tags=c.TagConfig(taxonomy=Path("/etc/lakewatchd/taxonomy.toml"))
+    )
+    assert config == wanted
+    for section in c.SECTIONS:
+        body = active.split(f"\n[{section}]\n")[1].split("\n[")[0]
+        named = re.findall(r"^(\w+) = ", body, flags=re.MULTILINE)
+        assert named == [field.name for field in dataclasses.fields(getattr(system, section))]
+
+
+def test_every_key_of_the_shipped_file_is_explained() -> None:
+    text = SHIPPED.read_text()
+    for block in re.split(r"\n\s*\n", text):
+        if re.search(r"^\w+ = ", block, flags=re.MULTILINE):
+            assert re.search(r"^# [A-Za-z].*[.:,]?", block, flags=re.MULTILINE), block
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+paths = texts.filter(lambda text: "\0" not in text).map(lambda text: Path("/srv/x") / ("_" + text.replace("/", "_")))
+
+
+@given(
+    root=st.builds(c.RootConfig, name=st.from_regex(r"[a-z0-9][a-z0-9_-]{0,9}", fullmatch=True), path=paths),
+    watch=st.builds(c.WatchConfig, settle_s=st.floats(0.05, 600), ignore=st.lists(texts).map(tuple)),
+    models=st.builds(c.ModelConfig, image_text=texts, threads=st.integers(1, 256)),
+    view=st.builds(c.ViewConfig, mountpoint=paths.map(lambda p: Path("/mnt") / p.name), allow_other=st.booleans()),
+)
+def test_what_is_printed_reads_back(
+    root: c.RootConfig, watch: c.WatchConfig, models: c.ModelConfig, view: c.ViewConfig
+) -> None:
+    base = c.defaults(source=SOURCE)
+    config = dataclasses.replace(base, roots=(root,), watch=watch, models=models, view=view)
+    assert c.parse(c.to_toml(config), SOURCE) == config
+
+
+@given(st.text())
+def test_any_text_is_read_or_refused(text: str) -> None:
+    try:
+        c.parse(text, SOURCE)
+    except ConfigError as refused:
+        assert refused.message
