@@ -33,6 +33,7 @@ Blob = bytes | bytearray | memoryview
 _LENGTH = struct.Struct("!I")
 MAX_HEADER_BYTES = 64 << 20
 MAX_BLOB_BYTES = 256 << 20
+"""Of all blobs of a frame together: a child that lies about sizes must not fill the daemon's memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +87,18 @@ class Child:
 
     @property
     def pid(self) -> int | None:
-        alive = self._process is not None and self._process.returncode is None
-        return self._process.pid if alive and self._process else None
+        if self._process is None or self._process.returncode is not None:
+            return None
+        return self._process.pid
+
+    async def start(self) -> None:
+        """Start it if it does not run, so that loading counts against no call's deadline.
+
+        Raises :class:`errors.WorkerDied` if it does not come up, or the lakewatchd error its loading raised.
+        """
+        async with self._lock:
+            if self.pid is None:
+                await self._start()
 
     async def call(
         self, op: str, args: Json | None = None, blobs: Sequence[Blob] = (), *, deadline_s: float | None = None
@@ -106,11 +117,8 @@ class Child:
                 return reply
             except TimeoutError as exc:
                 raise errors.TimedOut(f"no answer to {op!r} within {deadline_s:g} s") from exc
-            except errors.AssetError:
-                done = True  # an answer like any other: the child is fine
-                raise
             except errors.LakewatchError as exc:
-                done = not isinstance(exc, errors.WorkerDied)
+                done = not isinstance(exc, errors.WorkerDied)  # else an answer like any other: the child is fine
                 raise
             finally:
                 if not done:  # timed out, cancelled or broken: a half-read frame must not meet the next call
@@ -129,24 +137,42 @@ class Child:
     async def _exchange(self, op: str, args: Json, blobs: Sequence[Blob]) -> Reply:
         if self.pid is None:
             await self._start()
-        assert self._reader is not None and self._writer is not None
+        assert self._writer is not None
         try:
             _write_frame(self._writer.write, {"op": op, "args": args}, blobs)
             await self._writer.drain()
+        except OSError as exc:
+            raise errors.WorkerDied(f"{self.module} {await self._how_it_ended()} before {op!r}") from exc
+        return await self._answer(op)
+
+    async def _answer(self, doing: str) -> Reply:
+        """The next frame that is not a note."""
+        assert self._reader is not None
+        try:
             while True:
-                header, received = await _read_frame(self._reader)
+                header, blobs = await _read_frame(self._reader)
                 if "note" not in header:
                     break
                 if self.on_note is not None:
                     self.on_note(header)
-        except (OSError, asyncio.IncompleteReadError, ValueError) as exc:
-            raise errors.WorkerDied(f"{self.module} {await self._how_it_ended()} during {op!r}") from exc
+        except (OSError, EOFError, ValueError, RecursionError) as exc:
+            raise errors.WorkerDied(f"{self.module} {await self._how_it_ended()} during {doing!r}") from exc
         if "error" in header:
             raise _error_from(header)
-        return Reply(header, received)
+        return Reply(header, blobs)
 
     async def _start(self) -> None:
         await self._kill()
+        try:
+            await self._spawn()
+            await self._answer("start")  # it is up: limits are set, libraries are loaded
+        except BaseException as exc:
+            await self._kill()
+            if isinstance(exc, OSError):
+                raise errors.WorkerDied(f"{self.module} cannot be started: {exc.strerror}") from exc
+            raise
+
+    async def _spawn(self) -> None:
         ours, theirs = socket.socketpair()
         try:
             limits = f"{self.limits.memory_bytes},{self.limits.file_bytes},{self.limits.open_files},{self.limits.nice}"
@@ -176,13 +202,14 @@ class Child:
         return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
 
     async def _kill(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-        if self._process is not None and self._process.returncode is None:
+        process, writer = self._process, self._writer
+        self._process = self._reader = self._writer = None  # first, so that a cancelled kill is still a kill
+        if writer is not None:
+            writer.close()
+        if process is not None and process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-            await self._process.wait()
-        self._process = self._reader = self._writer = None
+                process.kill()
+            await process.wait()
 
 
 @dataclass(slots=True)
@@ -221,40 +248,54 @@ Note = Callable[[Json], None]
 
 
 def serve(make_operations: Callable[[Note], Mapping[str, Operation]]) -> int:
-    """The child's main loop: limits first, then answer until the parent closes its end."""
+    """The child's main loop: limits first, then load, say so, and answer until the parent closes its end."""
     fd, limits, parent = sys.argv[2:5]
-    _die_with(int(parent))
+    _bind_to(int(parent))
     Limits(*(int(part) for part in limits.split(","))).apply()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    connection = socket.socket(fileno=int(fd))
+    for signum in (signal.SIGINT, signal.SIGTERM):  # systemd signals the whole group; the daemon wants to drain
+        signal.signal(signum, signal.SIG_IGN)
+    with socket.socket(fileno=int(fd)) as connection, contextlib.suppress(EOFError, ConnectionError):
+        _serve(connection, make_operations)
+    return 0
+
+
+def _serve(connection: socket.socket, make_operations: Callable[[Note], Mapping[str, Operation]]) -> None:
+    try:
+        operations = make_operations(lambda note: _write_frame(connection.sendall, {"note": True, **note}, ()))
+    except errors.LakewatchError as exc:
+        _write_frame(connection.sendall, _error_header(exc), ())
+        return
+    _write_frame(connection.sendall, {"ready": True}, ())
     stream = connection.makefile("rb")
-    operations = make_operations(lambda note: _write_frame(connection.sendall, {"note": True, **note}, ()))
     while True:
-        try:
-            request, blobs = _read_frame_sync(stream.read)
-        except EOFError:
-            return 0
-        header, sent = _answer(operations, request, blobs)
-        try:
-            _write_frame(connection.sendall, header, sent)
-        except (BrokenPipeError, ConnectionResetError):
-            return 0
+        request, blobs = _read_frame_sync(stream.read)
+        header, sent = _do(operations, request, blobs)
+        _write_frame(connection.sendall, header, sent)
 
 
-def _answer(operations: Mapping[str, Operation], request: Json, blobs: tuple[bytes, ...]) -> tuple[Json, Sequence[Blob]]:
+def _do(operations: Mapping[str, Operation], request: Json, blobs: tuple[bytes, ...]) -> tuple[Json, Sequence[Blob]]:
     try:
         args = request["args"]
         assert isinstance(args, dict)
         return operations[str(request["op"])](args, blobs)
     except errors.LakewatchError as exc:
-        return {"error": type(exc).__name__, "message": exc.message, "hint": exc.hint}, ()
+        return _error_header(exc), ()
     except MemoryError:
-        return {"error": "TooLarge", "message": "needs more memory than a decoder may use", "hint": None}, ()
+        return _error_header(errors.TooLarge("needs more memory than its process may use")), ()
 
 
-def _die_with(parent: int) -> None:
-    """Ask the kernel to kill us when the daemon dies, however it dies (PR_SET_PDEATHSIG)."""
-    ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)
+def _error_header(error: errors.LakewatchError) -> Json:
+    return {"error": type(error).__name__, "message": error.message, "hint": error.hint}
+
+
+_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
+
+
+def _bind_to(parent: int) -> None:
+    """Ask the kernel to kill us when the daemon dies, however it dies, and never to grant us more than it has."""
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(0)
 
@@ -283,6 +324,8 @@ async def _read_frame(reader: asyncio.StreamReader) -> tuple[Json, tuple[bytes, 
     if length > MAX_HEADER_BYTES:
         raise ValueError("header too long")
     header = json.loads(await reader.readexactly(length))
+    if not isinstance(header, dict):
+        raise ValueError("a frame starts with an object")
     return header, tuple([await reader.readexactly(size) for size in _blob_sizes(header)])
 
 
@@ -299,7 +342,9 @@ def _read_frame_sync(read: Callable[[int], bytes]) -> tuple[Json, tuple[bytes, .
 
 
 def _blob_sizes(header: Json) -> list[int]:
-    sizes = header.pop("blobs")
-    if not isinstance(sizes, list) or not all(isinstance(s, int) and 0 <= s <= MAX_BLOB_BYTES for s in sizes):
+    sizes = header.pop("blobs", None)
+    if not isinstance(sizes, list) or not all(isinstance(size, int) and size >= 0 for size in sizes):
         raise ValueError("bad blob sizes")
+    if sum(sizes) > MAX_BLOB_BYTES:
+        raise ValueError("blobs too large")
     return sizes
