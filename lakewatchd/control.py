@@ -113,7 +113,7 @@ class ControlServer:
             return _refusal(f"internal error: {exc!r}")
 
 
-def ask(path: Path, op: str, *, timeout_s: float | None = 30.0, **args: object) -> Json:
+def ask(path: Path, op: str, /, *, timeout_s: float | None = 30.0, **args: object) -> Json:
     """Ask the daemon at ``path`` and return the fields of its answer. Blocks; for commands, not for the daemon.
 
     Raises :class:`errors.DaemonDown` if nobody answers there, :class:`errors.TimedOut` after ``timeout_s``, and the

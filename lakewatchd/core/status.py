@@ -172,6 +172,39 @@ class QueueListing:
     total: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class ScanView:
+    """The answer to ``scan``, for one root: what a complete walk found to differ from what was known."""
+
+    root: str
+    files: int
+    changed: int
+    removed: int
+    duration_s: float
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanListing:
+    scans: tuple[ScanView, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    label: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The answer to ``explain``: all that is known of one place, in the order a person wants it."""
+
+    path: str
+    facts: tuple[Fact, ...] = ()
+    verdict: str = ""
+    """Why it is, or is not, in the view, and what happens next."""
+
+
 def duration_text(seconds: float) -> str:
     """``2 s``, ``3 min``, ``4 h 10 min``, ``6 days``: as exact as a person wants to know it."""
     seconds = max(0.0, seconds)

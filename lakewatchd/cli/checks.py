@@ -1,0 +1,188 @@
+"""What ``lakewatchd check`` looks at. Each check is a function from settings to findings, and changes nothing.
+
+The invariant: a finding that is no ``OK`` says what to do, in a command or a line to write, wherever there is one.
+"""
+
+from __future__ import annotations
+
+import enum
+import importlib.util
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lakewatchd.config import Config
+from lakewatchd.core.asset import path_text
+
+FUSE_CONF = Path("/etc/fuse.conf")
+INOTIFY = Path("/proc/sys/fs/inotify")
+COUNT_S = 2.0
+"""How long directories are counted. A count that was cut short is a lower bound, and said to be one."""
+_LOW_SPACE_BYTES = 2_000_000_000
+
+
+class Level(enum.StrEnum):
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    level: Level
+    about: str
+    text: str
+    fix: str = ""
+
+
+def check_all(config: Config) -> tuple[Finding, ...]:
+    """Every check there is, in the order in which problems are best mended."""
+    checks = (check_roots, check_state, check_space, check_inotify, check_fuse, check_extras, check_models)
+    return tuple(finding for check in checks for finding in check(config))
+
+
+def check_roots(config: Config) -> Iterator[Finding]:
+    if not config.roots:
+        where = config.source or "the configuration"
+        yield Finding(Level.ERROR, "roots", "no root is configured", f"add [[root]] with name and path to {where}")
+    for root in config.roots:
+        about, shown = f"root {root.name}", path_text(str(root.path))
+        if not root.path.is_dir():
+            yield Finding(Level.ERROR, about, f"{shown} is no directory", f"mount it, or mkdir -p {shown}")
+        elif not os.access(root.path, os.R_OK | os.X_OK):
+            fix = f"setfacl -R -m u:{_user()}:rX {shown}"
+            yield Finding(Level.ERROR, about, f"{shown} cannot be read by {_user()}", fix)
+        else:
+            yield Finding(Level.OK, about, shown)
+
+
+def check_state(config: Config) -> Iterator[Finding]:
+    for about, path in (("state", config.daemon.state_dir), ("runtime", config.daemon.runtime_dir)):
+        nearest = _nearest(path)
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            fix = f"install -d -o {_user()} -m 750 {path}   (as root)"
+            yield Finding(Level.ERROR, about, f"{path} cannot be written by {_user()}", fix)
+        elif path.is_dir() and path.stat().st_mode & 0o007 and about == "state":
+            yield Finding(Level.WARNING, about, f"{path} can be read by anybody", f"chmod o= {path}")
+        else:
+            yield Finding(Level.OK, about, str(path))
+
+
+def check_space(config: Config) -> Iterator[Finding]:
+    free = shutil.disk_usage(_nearest(config.daemon.state_dir)).free
+    text = f"{free / 1e9:.1f} GB free for {config.daemon.state_dir}"
+    if free < _LOW_SPACE_BYTES:
+        yield Finding(Level.WARNING, "space", text, "make room, or set daemon.state_dir to a larger disk")
+    else:
+        yield Finding(Level.OK, "space", text)
+
+
+def check_inotify(config: Config) -> Iterator[Finding]:
+    """One watch for each directory; the limit is per user and shared with every other program of that user."""
+    try:
+        limit = int((INOTIFY / "max_user_watches").read_text())
+    except OSError as exc:
+        yield Finding(Level.ERROR, "inotify", f"this kernel has none: {exc.strerror}", "roots are rescanned only")
+        return
+    found, complete = count_directories([root.path for root in config.roots], COUNT_S)
+    text = f"{found:,}{'' if complete else ' or more'} directories, {limit:,} watches allowed"
+    if found > limit * 0.8:
+        wanted = max(524_288, 1 << (2 * found).bit_length())
+        fix = f"echo fs.inotify.max_user_watches={wanted} > /etc/sysctl.d/60-lakewatchd.conf && sysctl --system"
+        yield Finding(Level.ERROR if found > limit else Level.WARNING, "inotify", text, fix)
+    else:
+        yield Finding(Level.OK, "inotify", text)
+
+
+def check_fuse(config: Config) -> Iterator[Finding]:
+    if not Path("/dev/fuse").exists():
+        yield Finding(
+            Level.ERROR, "fuse", "/dev/fuse is missing", "modprobe fuse (in a container: pass --device /dev/fuse)"
+        )
+    elif not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        yield Finding(Level.ERROR, "fuse", f"/dev/fuse is closed to {_user()}", "chmod 666 /dev/fuse")
+    elif os.geteuid() != 0 and shutil.which("fusermount3") is None:
+        yield Finding(Level.ERROR, "fuse", "fusermount3 is missing", "apt-get install fuse3")
+    elif importlib.util.find_spec("pyfuse3") is None:
+        fix = "apt-get install libfuse3-dev pkg-config gcc && pip install 'lakewatchd[view]'"
+        yield Finding(Level.ERROR, "fuse", "pyfuse3 is not installed: no view", fix)
+    elif config.view.allow_other and os.geteuid() != 0 and not _user_allow_other():
+        fix = f"echo user_allow_other >> {FUSE_CONF}   (as root)"
+        yield Finding(Level.ERROR, "fuse", "view.allow_other is not allowed to users", fix)
+    else:
+        yield Finding(Level.OK, "fuse", f"the view can be mounted on {config.view.mountpoint}")
+
+
+EXTRAS = (
+    ("clip", ("open_clip", "torch", "transformers"), "tags and search for pictures and texts"),
+    ("detect", ("onnxruntime",), "objects in pictures (people, cats, cups), and better tags"),
+    ("systemd", ("systemd",), "log fields in the journal"),
+)
+"""Extra, the modules it brings, what they add. ``view`` is told by :func:`check_fuse`."""
+
+
+def check_extras(config: Config) -> Iterator[Finding]:
+    for extra, modules, adds in EXTRAS:
+        missing = [name for name in modules if importlib.util.find_spec(name) is None]
+        about = f"extra {extra}"
+        if missing and extra == "systemd":
+            yield Finding(Level.OK, about, f"not installed; would add {adds}")
+        elif missing:
+            text = f"{', '.join(missing)} not installed; without: no {adds}"
+            yield Finding(Level.WARNING, about, text, f"pip install 'lakewatchd[{extra}]'")
+        else:
+            yield Finding(Level.OK, about, adds)
+
+
+def check_models(config: Config) -> Iterator[Finding]:
+    """What would be used if the daemon started now. Reads names and manifests only; loads no model."""
+    from lakewatchd.models.resolve import resolve
+
+    resolved = resolve(config.models, config.model_dir)
+    for problem in resolved.problems:
+        yield Finding(Level.WARNING, f"model {problem.role.value}", problem.message, problem.hint)
+    for role, spec in resolved.specs.items():
+        yield Finding(Level.OK, f"model {role.value}", spec.info.name)
+
+
+def count_directories(
+    roots: Iterable[Path], budget_s: float, clock: Callable[[], float] = time.monotonic
+) -> tuple[int, bool]:
+    """How many directories there are, and whether the time allowed was enough to count them all."""
+    until, count, waiting = clock() + budget_s, 0, [str(root) for root in roots]
+    while waiting:
+        if clock() > until:
+            return count + len(waiting), False
+        directory = waiting.pop()
+        count += 1
+        try:
+            with os.scandir(directory) as entries:
+                waiting += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+        except OSError:
+            continue  # counted, though not readable: whether that matters is check_roots' business
+    return count, True
+
+
+def _nearest(path: Path) -> Path:
+    """``path``, or the directory in which it would be made."""
+    return next(place for place in (path, *path.parents) if place.exists())
+
+
+def _user_allow_other() -> bool:
+    try:
+        lines = FUSE_CONF.read_text().splitlines()
+    except OSError:
+        return False
+    return any(line.strip() == "user_allow_other" for line in lines)
+
+
+def _user() -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())

@@ -1,0 +1,83 @@
+"""``lakewatchd COMMAND``: parse, dispatch, and turn every error into one sentence, a fix and an exit code.
+
+The invariant: a user's mistake or a machine's state never shows as a traceback; only a bug does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from lakewatchd import __version__
+from lakewatchd.cli.output import EXAMPLES, show_error
+from lakewatchd.errors import LakewatchError
+
+COMMANDS = ("run", "status", "scan", "queue", "explain", "check", "taxonomy", "models")
+
+_EPILOG = """\
+exit codes:
+  0  done                       3  the daemon is not running
+  1  a problem, told on stderr  70 must not continue (damaged, or another daemon owns the lake)
+  2  wrong usage                78 the configuration is wrong
+  130  interrupted
+
+`lakewatchd COMMAND --help` has an example for each.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    _tolerate_any_text()
+    args = build_parser().parse_args(argv)
+    try:
+        code = int(args.func(args))
+        sys.stdout.flush()  # here, where a reader that left is still ours to deal with
+        return code
+    except LakewatchError as error:
+        if args.debug:
+            raise
+        show_error(error)
+        return error.exit_code
+    except BrokenPipeError:  # `lakewatchd … | head`: nobody reads on, which is no error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except KeyboardInterrupt:
+        return 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lakewatchd",
+        description="Watches directory trees, indexes what is in them, and shows it as folders and answers.",
+        epilog=_EPILOG,
+        formatter_class=EXAMPLES,
+    )
+    parser.add_argument("--version", action="version", version=f"lakewatchd {__version__}")
+    parser.add_argument("--config", metavar="FILE", help="the configuration to use (else $LAKEWATCHD_CONFIG, …)")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        importlib.import_module(f"lakewatchd.cli.{name}").add_parser(subparsers)
+    _accept_everywhere(subparsers)
+    return parser
+
+
+def _accept_everywhere(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """``lakewatchd status --config F`` means the same as ``lakewatchd --config F status``."""
+    for parser in set(commands.choices.values()):
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                _accept_everywhere(action)
+        parser.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        parser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+
+
+def _tolerate_any_text() -> None:
+    """A file name that the terminal's encoding cannot show is escaped, never a crash."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):  # replaced by something that is no text file, as in tests
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]

@@ -1,0 +1,151 @@
+"""Status, queue and explanations as a person reads them. Pure: values in, rich renderables out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from lakewatchd.cli.output import safe, size_text
+from lakewatchd.core.clock import Clock, SystemClock
+from lakewatchd.core.status import (
+    Explanation,
+    ModelView,
+    ParkedGroup,
+    QueueListing,
+    RootView,
+    Status,
+    duration_text,
+)
+
+_COLOUR = {"present": "green", "away": "red", "starting": "yellow", "ready": "green", "missing": "red"}
+_STATES = ("ready", "later", "leased", "parked")
+
+
+def status_view(status: Status, clock: Clock | None = None) -> RenderableType:
+    """The whole of ``lakewatchd status``: the headline, then only the parts that have something to say."""
+    now = (clock or SystemClock()).now()
+    parts: list[RenderableType] = [_headline(status)]
+    parts += _section("Roots", [_roots(status.roots, now)] if status.roots else [])
+    parts += _section("Queue", [_queue(status)] if status.queue else [])
+    parts += _section("Parked", list(_groups(status.parked)))
+    parts += _section("Models", [models_view(status.models)] if status.models else [])
+    parts += _section("Lake", [_lake(status)] if status.lake.tables else [])
+    parts += _section("Problems", [_problem(item.message, item.hint) for item in status.problems])
+    return Group(*parts)
+
+
+def queue_view(listing: QueueListing) -> RenderableType:
+    """``lakewatchd queue list``: reasons with their counts, then the jobs one by one."""
+    if not listing.total:
+        return Text("nothing is queued")
+    table = _grid("stage", "state", "what", "why")
+    for item in listing.items:
+        why = f"{item.reason}: {item.message}" if item.reason else item.message
+        table.add_row(safe(item.stage), _state(item.state), safe(item.key), safe(why))
+    parts: list[RenderableType] = [*_groups(listing.groups), Text(), table]
+    if listing.total > len(listing.items):
+        parts.append(Text(f"… and {listing.total - len(listing.items):,} more (--limit)", style="dim"))
+    return Group(*parts)
+
+
+def explanation_view(told: Explanation) -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    for fact in told.facts:
+        table.add_row(safe(fact.label, "dim"), safe(fact.text))
+    return Group(safe(told.path, "bold"), Padding(table, (0, 2)), safe(told.verdict))
+
+
+def _headline(status: Status) -> Text:
+    text = Text()
+    text.append("● " if status.pid else "○ ", style="green" if status.pid and not status.paused else "yellow")
+    text.append(safe(status.headline, "bold"))
+    if status.pid:
+        lag = f", loop lag {status.loop_lag_ms:.0f} ms"
+        text.append(
+            f"\n  lakewatchd {status.version}, pid {status.pid}, up {duration_text(status.uptime_s)}{lag}", "dim"
+        )
+    return text
+
+
+def _section(title: str, parts: Iterable[RenderableType]) -> Iterator[RenderableType]:
+    body = list(parts)
+    if body:
+        yield Text(f"\n{title}", style="bold cyan")
+        yield Padding(Group(*body), (0, 0, 0, 2), expand=False)
+
+
+def _grid(*columns: str, right: Iterable[str] = ()) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
+    for name in columns:
+        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    return table
+
+
+def _state(state: str) -> Text:
+    return safe(state, _COLOUR.get(state, ""))
+
+
+def _roots(roots: tuple[RootView, ...], now: float) -> RenderableType:
+    table = _grid("name", "path", "state", "files", "ignored", "last scan", "now", right=("files", "ignored"))
+    for root in roots:
+        scanned = f"{duration_text(now - root.last_scan)} ago" if root.last_scan else "never"
+        counts = (f"{root.files:,}", f"{root.ignored:,}")
+        table.add_row(safe(root.name), safe(root.path), _state(root.state), *counts, scanned, safe(_activity(root)))
+    troubled = [root for root in roots if root.problem or root.reason]
+    notes = [_problem(f"{root.name}: {root.problem or root.reason}", root.hint) for root in troubled]
+    return Group(table, *notes)
+
+
+def _activity(root: RootView) -> str:
+    if root.scanning:
+        return f"scanning: {root.scanning}"
+    return f"{root.settling:,} settling" if root.settling else root.watching
+
+
+def _queue(status: Status) -> RenderableType:
+    names = {"leased": "running"}
+    table = _grid(
+        "stage", *(names.get(state, state) for state in _STATES), right=("ready", "later", "running", "parked")
+    )
+    stages = dict.fromkeys(line.stage for line in status.queue)
+    for stage in stages:
+        lines = [line for line in status.queue if line.stage == stage]
+        counts = (sum(line.count for line in lines if line.state == state) for state in _STATES)
+        table.add_row(safe(stage), *(f"{count:,}" if count else "·" for count in counts))
+    return table
+
+
+def _groups(groups: Iterable[ParkedGroup]) -> Iterator[RenderableType]:
+    for group in groups:
+        line = safe(f"{group.count:,} {group.reason}", "yellow")
+        if group.example:
+            line.append(safe(f"  such as {group.example}", "dim"))
+        yield _with_hint(line, group.hint)
+
+
+def models_view(models: Iterable[ModelView]) -> RenderableType:
+    """``lakewatchd models list``, and a part of the status."""
+    table, problems = _grid("role", "model", "state"), []
+    for model in models:
+        table.add_row(safe(model.role), safe(model.name), _state(model.state))
+        problems += [_problem(f"{model.role}: {model.problem}")] if model.problem else []
+    return Group(table, *problems)
+
+
+def _lake(status: Status) -> RenderableType:
+    table = _grid("table", "rows", "size", "version", right=("rows", "size", "version"))
+    for item in status.lake.tables:
+        table.add_row(safe(item.name), f"{item.rows:,}", size_text(item.bytes), str(item.version))
+    return Group(table, safe(f"{size_text(status.lake.bytes)} in {status.lake.path}", "dim"))
+
+
+def _problem(message: str, hint: str = "") -> RenderableType:
+    return _with_hint(safe(f"! {message}", "yellow"), hint)
+
+
+def _with_hint(line: Text, hint: str) -> Text:
+    return line.append("\n  fix: ").append(safe(hint)) if hint else line

@@ -1,0 +1,92 @@
+"""``lakewatchd check``: each finding on a machine where it is true."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from lakewatchd.cli import checks
+from lakewatchd.config import Config, DaemonConfig, RootConfig, ViewConfig
+
+Level = checks.Level
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    for name in ("files", "state", "run"):
+        (tmp_path / name).mkdir(mode=0o750)
+    return Config(
+        roots=(RootConfig("files", tmp_path / "files"),),
+        daemon=DaemonConfig(tmp_path / "state", tmp_path / "run"),
+        view=ViewConfig(tmp_path / "view"),
+    )
+
+
+def worst(findings: Iterable[checks.Finding]) -> checks.Finding:
+    order = (Level.OK, Level.WARNING, Level.ERROR)
+    return max(findings, key=lambda finding: order.index(finding.level))
+
+
+def test_all_is_well(config: Config) -> None:
+    for check in (checks.check_roots, checks.check_state, checks.check_inotify):
+        assert worst(check(config)).level is Level.OK
+
+
+def test_no_root_and_a_root_that_is_not_there(config: Config, tmp_path: Path) -> None:
+    none = worst(checks.check_roots(dataclasses.replace(config, roots=())))
+    assert none.level is Level.ERROR and "[[root]]" in none.fix
+    gone = dataclasses.replace(config, roots=(RootConfig("a", tmp_path / "evil\nname"),))
+    finding = worst(checks.check_roots(gone))
+    assert finding.level is Level.ERROR and "evil\\u000aname" in finding.text
+
+
+def test_state_open_to_anybody(config: Config) -> None:
+    config.daemon.state_dir.chmod(0o755)
+    finding = worst(checks.check_state(config))
+    assert finding.level is Level.WARNING and finding.fix.startswith("chmod o=")
+
+
+@pytest.mark.parametrize(("limit", "level"), [(100, Level.OK), (5, Level.WARNING), (3, Level.ERROR)])
+def test_inotify_limit_against_directories(
+    config: Config, limit: int, level: checks.Level, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        (tmp_path / "files" / str(number)).mkdir()
+    (tmp_path / "inotify").mkdir()
+    (tmp_path / "inotify" / "max_user_watches").write_text(f"{limit}\n")
+    monkeypatch.setattr(checks, "INOTIFY", tmp_path / "inotify")
+    (finding,) = checks.check_inotify(config)
+    assert finding.level is level
+    assert finding.text == f"5 directories, {limit} watches allowed"
+    assert level is Level.OK or "fs.inotify.max_user_watches=524288" in finding.fix
+
+
+def test_counting_ends_in_time_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    ticks = iter(range(100))
+    assert checks.count_directories([tmp_path], 0.5, lambda: float(next(ticks))) == (1, False)
+
+
+def test_counting_survives_loops_and_what_vanishes(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "loop").symlink_to(tmp_path)
+    (tmp_path / "\udcff\n").mkdir()
+    assert checks.count_directories([tmp_path, tmp_path / "gone"], 60) == (4, True)
+
+
+def test_allow_other(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "FUSE_CONF", tmp_path / "fuse.conf")
+    assert not checks._user_allow_other()
+    (tmp_path / "fuse.conf").write_text("# user_allow_other\n")
+    assert not checks._user_allow_other()
+    (tmp_path / "fuse.conf").write_text("mount_max = 9\n user_allow_other \n")
+    assert checks._user_allow_other()
+
+
+def test_models_come_with_a_fix(config: Config) -> None:
+    findings = list(checks.check_models(config))
+    assert findings
+    assert all(finding.fix for finding in findings if finding.level is not Level.OK)

@@ -1,0 +1,135 @@
+"""The command line: light, documented, honest exit codes, and never a traceback for a user's mistake."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lakewatchd.cli import main as front
+from lakewatchd.cli.output import size_text
+
+HEAVY = ("lancedb", "lance", "torch", "pyarrow", "numpy", "PIL", "rich", "pyfuse3", "watchdog", "transformers")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "lakewatchd.toml"
+    path.write_text(
+        f'[daemon]\nstate_dir = "{tmp_path}/state"\nruntime_dir = "{tmp_path}/run"\n'
+        f'[view]\nmountpoint = "{tmp_path}/view"\n[[root]]\nname = "files"\npath = "{tmp_path}/files"\n'
+    )
+    (tmp_path / "files").mkdir()
+    return path
+
+
+def command(*argv: str | Path, **kwargs: object) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "lakewatchd", *map(str, argv)]
+    return subprocess.run(line, capture_output=True, text=True, timeout=60, check=False, **kwargs)  # type: ignore[call-overload]
+
+
+def test_the_front_door_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from lakewatchd.cli.main import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+    assert "exit codes:" in done.stdout
+
+
+def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for child in set(action.choices.values()):
+                yield child
+                yield from parsers(child)
+
+
+def test_every_command_has_an_example_and_accepts_config_anywhere() -> None:
+    commands = list(parsers(front.build_parser()))
+    assert {parser.prog for parser in commands} >= {f"lakewatchd {name}" for name in front.COMMANDS}
+    for parser in commands:
+        assert re.search(r"^examples?:\n  lakewatchd ", parser.format_help(), re.MULTILINE), parser.prog
+        assert "--config" in parser._option_string_actions, parser.prog
+
+
+def test_config_before_and_after_the_command_mean_the_same(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    outputs = []
+    for argv in (
+        ["--config", str(config), "check", "--show-config"],
+        ["check", "--show-config", "--config", str(config)],
+    ):
+        assert front.main(argv) == 0
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1]
+    assert 'name = "files"' in outputs[0]
+
+
+def test_config_problems_are_listed_with_lines_and_exit_78(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.toml"
+    bad.write_text("[daemon]\ndrain = 1\n[watch]\nsettle_s = -1\n")
+    done = command("status", "--config", bad)
+    assert done.returncode == 78
+    assert f"{bad}:2: unknown key 'drain'; did you mean 'drain_s'?" in done.stderr
+    assert f"{bad}:4: settle_s" in done.stderr
+    assert "Traceback" not in done.stderr and done.stdout == ""
+    assert "Traceback" in command("--debug", "status", "--config", bad).stderr
+
+
+def test_a_missing_config_says_how_to_make_one(tmp_path: Path) -> None:
+    done = command("status", "--config", tmp_path / "none.toml")
+    assert done.returncode == 78
+    assert "error: " in done.stderr and "fix: write one: cp " in done.stderr
+
+
+@pytest.mark.parametrize(
+    "argv", [["scan"], ["queue", "pause"], ["queue", "retry", "--all"], ["explain", "x"], ["status", "--wait"]]
+)
+def test_orders_to_a_daemon_that_is_down_exit_3(
+    argv: list[str], config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert front.main(["--config", str(config), *argv]) == 3
+    told = capsys.readouterr().err
+    assert "not running" in told and "fix: systemctl start lakewatchd" in told
+
+
+@pytest.mark.parametrize("argv", [[], ["fly"], ["queue"], ["queue", "retry"], ["queue", "list", "--limit", "x"]])
+def test_wrong_usage_exits_2(argv: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        front.main(argv)
+    assert caught.value.code == 2
+
+
+def test_a_reader_that_leaves_is_no_error(config: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    line = [sys.executable, "-m", "lakewatchd", "check", "--show-config", "--config", str(config)]
+    with os.fdopen(write, "w") as out:
+        done = subprocess.run(line, stdout=out, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_check_json_lists_findings_each_problem_with_a_fix(config: Path) -> None:
+    done = command("check", "--json", "--config", config)
+    told = json.loads(done.stdout)
+    assert told["config"] == str(config)
+    assert {finding["about"] for finding in told["findings"]} >= {"root files", "state", "space", "inotify", "fuse"}
+    assert all(finding["fix"] for finding in told["findings"] if finding["level"] != "ok")
+    assert done.returncode == (1 if any(f["level"] == "error" for f in told["findings"]) else 0)
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (1_234_567, "1.2 MB"), (5 * 10**15, "5.0 PB")],
+)
+def test_sizes(size: int, text: str) -> None:
+    assert size_text(size) == text
