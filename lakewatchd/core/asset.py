@@ -72,7 +72,7 @@ class Occurrence:
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """A label with a score in 0..1 and who said so: ``model``, ``detector``, ``exif``, ``person``."""
+    """A label with a score in 0..1 and who said so: ``model``, ``detector``, ``name``, ``exif``, ``person``."""
 
     name: str
     score: float
