@@ -1,0 +1,245 @@
+"""Scoring: what is said, by whom, and above all what is not. Vectors are made so that the right answer is known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+
+from lakewatchd.core.asset import Detected, Kind
+from lakewatchd.stages.zero_shot import EMBEDDED, MAX_TAGS, Evidence, Scorer, Verdict, prompts
+from lakewatchd.taxonomy import Category, Fallback, TagRule, Taxonomy
+
+Vectors = NDArray[np.float32]
+
+ANIMALS = ("cat", "dog", "bird", "horse", "cow", "sheep")
+TOPICS = ("cooking", "travel", "law", "music", "chess", "physics")
+TAXONOMY = Taxonomy(
+    (
+        Category("animals", tuple(TagRule(name, looks=(f"a {name}",), objects=(name,)) for name in ANIMALS)),
+        Category("topics", tuple(TagRule(name, about=(name,)) for name in TOPICS)),
+        Category("papers", (TagRule("invoice", words=("invoice", "bill of sale")),)),
+        Category("frames", (TagRule("screenshot", hint="screen-size"), TagRule("panorama", hint="panorama"))),
+        Category("careful", (TagRule("clock", looks=("a clock",), objects=("clock",), threshold=0.95),)),
+        Category("sea", (), looks=("the sea",)),
+    )
+)
+PROMPTS = prompts(TAXONOMY)
+FAMILIES = (EMBEDDED, "ViT-B-16-SigLIP/webli")
+BOX = (0.1, 0.1, 0.9, 0.9)
+
+
+def axes(shared: float = 0.0) -> Vectors:
+    """One direction per prompt, all leaning towards a common one by ``shared``, as CLIP's do."""
+    vectors = np.eye(len(PROMPTS) + 1, dtype=np.float32)[:-1]
+    vectors[:, -1] = shared
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def like(*texts: str, strength: float = 1.0, seed: int = 0) -> Vectors:
+    """A vector that fits these prompts, over a little accident."""
+    vector = np.random.default_rng(seed).normal(0, 0.05, len(PROMPTS) + 1)
+    for text in texts:
+        vector[PROMPTS.index(text)] += strength
+    return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
+
+
+def saw(name: str, score: float) -> tuple[Detected, ...]:
+    return (Detected(name, score, BOX),)
+
+
+def names(verdict: Verdict) -> list[str]:
+    return [tag.name for tag in verdict.tags]
+
+
+@pytest.fixture(params=FAMILIES)
+def scorer(request: pytest.FixtureRequest) -> Scorer:
+    return Scorer(TAXONOMY, axes(), axes(), request.param)
+
+
+BLIND = Scorer(TAXONOMY, None, None)
+
+
+def test_prompts_are_stable_unique_and_complete() -> None:
+    assert prompts(TAXONOMY) == PROMPTS
+    assert len(set(PROMPTS)) == len(PROMPTS)
+    assert "a photo of a cat" in PROMPTS and "chess" in PROMPTS and "a photo of something" in PROMPTS
+    assert not any("invoice" in text for text in PROMPTS)
+
+
+def test_a_picture_says_what_it_shows(scorer: Scorer) -> None:
+    verdict = scorer.score(Evidence(Kind.IMAGE, image_vectors=(like("a photo of a cat"),)))
+    assert names(verdict) == ["cat"]
+    assert verdict.tags[0].origin == "model"
+    assert verdict.category == "animals" and verdict.category_score > 0.5
+
+
+def test_a_picture_of_nothing_says_nothing(scorer: Scorer) -> None:
+    doubtful = like("a photo of a texture", strength=1.5) + 0.7 * like("a photo of a cat")
+    for vector in (like(), like("a photo of something"), doubtful / np.linalg.norm(doubtful)):
+        verdict = scorer.score(Evidence(Kind.IMAGE, image_vectors=(vector,)))
+        assert verdict == Verdict((), "photos", 0.0)
+
+
+def test_a_category_can_fit_where_no_tag_does(scorer: Scorer) -> None:
+    verdict = scorer.score(Evidence(Kind.IMAGE, image_vectors=(like("a photo of the sea"),)))
+    assert (verdict.tags, verdict.category) == ((), "sea")
+
+
+def test_a_text_says_what_it_is_about(scorer: Scorer) -> None:
+    passages = tuple(like("chess", seed=seed) for seed in range(5))
+    verdict = scorer.score(Evidence(Kind.DOCUMENT, passage_vectors=passages))
+    assert names(verdict) == ["chess"] and verdict.category == "topics"
+
+
+def test_one_stray_passage_does_not_make_a_topic(scorer: Scorer) -> None:
+    passages = (like("chess"), *(like(seed=seed) for seed in range(1, 20)))
+    assert scorer.score(Evidence(Kind.DOCUMENT, passage_vectors=passages)).category == "documents"
+
+
+def test_pictures_inside_a_document_do_not_speak_for_it(scorer: Scorer) -> None:
+    verdict = scorer.score(Evidence(Kind.DOCUMENT, image_vectors=(like("a photo of a cat"),)))
+    assert verdict == Verdict((), "documents", 0.0)
+
+
+@pytest.mark.parametrize(("score", "said"), [(0.3, []), (0.65, []), (0.8, ["dog"]), (0.95, ["dog"])])
+def test_the_detector_alone_must_be_sure(score: float, said: list[str]) -> None:
+    verdict = BLIND.score(Evidence(Kind.IMAGE, objects=saw("dog", score)))
+    assert names(verdict) == said
+    assert all(tag.origin == "detector" for tag in verdict.tags)
+
+
+def test_two_weak_witnesses_agree() -> None:
+    scorer = Scorer(TAXONOMY, axes(), None)
+    weak = like("a photo of a dog", "a photo of a horse", "a photo of a cow") + 0.3 * like("a photo of something")
+    weak /= np.linalg.norm(weak)
+    alone = scorer.score(Evidence(Kind.IMAGE, image_vectors=(weak,)))
+    both = scorer.score(Evidence(Kind.IMAGE, image_vectors=(weak,), objects=saw("dog", 0.7)))
+    assert names(alone) == [] and names(both) == ["dog"]
+
+
+def test_a_high_threshold_asks_for_a_second_witness() -> None:
+    scorer = Scorer(TAXONOMY, axes(), None)
+    assert names(scorer.score(Evidence(Kind.IMAGE, objects=saw("clock", 0.86)))) == []
+    seen = Evidence(Kind.IMAGE, objects=saw("clock", 0.86), image_vectors=(like("a photo of a clock"),))
+    assert names(scorer.score(seen)) == ["clock"]
+
+
+def test_of_two_lookalikes_in_a_category_the_better_is_said(scorer: Scorer) -> None:
+    vector = 1.0 * like("a photo of a cat") + 0.6 * like("a photo of a dog")
+    verdict = scorer.score(Evidence(Kind.IMAGE, image_vectors=(vector / np.linalg.norm(vector),)))
+    assert names(verdict) == ["cat"]
+
+
+def test_underscored_detector_names_are_understood() -> None:
+    taxonomy = Taxonomy((Category("city", (TagRule("street", objects=("traffic light",)),)),))
+    verdict = Scorer(taxonomy, None, None).score(Evidence(Kind.IMAGE, objects=saw("traffic_light", 0.9)))
+    assert names(verdict) == ["street"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("invoice.pdf", True),
+        ("2023-INVOICE_117 (1).PDF", True),
+        ("bill-of-sale.txt", True),
+        ("invoices/holiday.pdf", False),
+        ("invoiced.pdf", False),
+        ("scan.invoice", False),
+        (".invoice", True),
+        ("", False),
+        ("inv\noice.pdf", False),
+        ("\udcff\udcfeinvoice\n.pdf", True),
+        ("/", False),
+    ],
+)
+def test_words_of_the_name_are_whole_words(name: str, said: bool) -> None:
+    verdict = BLIND.score(Evidence(Kind.DOCUMENT, name=name))
+    assert names(verdict) == (["invoice"] if said else [])
+    assert all(tag.origin == "name" for tag in verdict.tags)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "said"),
+    [
+        (Evidence(Kind.IMAGE, "image/png", width=1920, height=1080), ["screenshot"]),
+        (Evidence(Kind.IMAGE, "image/png", width=1170, height=2532), ["screenshot"]),
+        (Evidence(Kind.IMAGE, "image/png", width=1920, height=1081), []),
+        (Evidence(Kind.IMAGE, "image/jpeg", width=1920, height=1080), []),
+        (Evidence(Kind.IMAGE, "image/png", width=1920, height=1080, has_camera=True), []),
+        (Evidence(Kind.IMAGE, "image/png"), []),
+        (Evidence(Kind.IMAGE, "image/jpeg", width=9000, height=2000, has_camera=True), ["panorama"]),
+        (Evidence(Kind.IMAGE, "image/jpeg", width=9000, height=2000), []),
+        (Evidence(Kind.IMAGE, "image/jpeg", width=9000, height=0, has_camera=True), []),
+    ],
+)
+def test_frames(evidence: Evidence, said: list[str]) -> None:
+    assert names(BLIND.score(evidence)) == said
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_without_any_evidence_the_kind_decides(kind: Kind) -> None:
+    assert BLIND.score(Evidence(kind)) == Verdict((), Fallback().of(kind), 0.0)
+    empty = Scorer(Taxonomy(), np.zeros((len(prompts(Taxonomy())), 4), np.float32), None)
+    assert empty.score(Evidence(kind, image_vectors=(np.ones(4, np.float32),))).category == Fallback().of(kind)
+
+
+def test_at_most_eight_tags_the_best_first() -> None:
+    rules = tuple(TagRule(f"tag {n}", objects=("dog",), threshold=0.1 + n / 20) for n in range(15))
+    verdict = Scorer(Taxonomy((Category("many", rules),)), None, None).score(
+        Evidence(Kind.IMAGE, objects=saw("dog", 0.9))
+    )
+    assert names(verdict) == [f"tag {n}" for n in range(MAX_TAGS)]
+    assert verdict.tags == tuple(sorted(verdict.tags, key=lambda tag: -tag.score))
+
+
+def test_a_common_direction_of_all_prompts_changes_nothing() -> None:
+    """CLIP's texts all look alike to a stranger: only differences count."""
+    scorer = Scorer(TAXONOMY, axes(shared=2.0), None, FAMILIES[1])
+    vector = like("a photo of a cow")
+    vector[-1] = 1.5
+    vector /= np.linalg.norm(vector)
+    assert names(scorer.score(Evidence(Kind.IMAGE, image_vectors=(vector,)))) == ["cow"]
+
+
+def test_vectors_of_another_taxonomy_are_refused() -> None:
+    with pytest.raises(ValueError, match="prompts"):
+        Scorer(TAXONOMY, axes()[:-1], None)
+
+
+vectors = hnp.arrays(
+    np.float32, len(PROMPTS) + 1, elements=st.floats(-1, 1, width=32) | st.sampled_from([math.nan, math.inf, 0.0])
+)
+
+
+@given(
+    kind=st.sampled_from(Kind),
+    images=st.lists(vectors, max_size=3),
+    passages=st.lists(vectors, max_size=3),
+    name=st.text(max_size=40),
+    score=st.floats(0, 1),
+    size=st.tuples(st.none() | st.integers(0, 10**9), st.none() | st.integers(0, 10**9)),
+)
+@pytest.mark.filterwarnings("ignore:invalid value encountered")  # infinities are meant
+def test_whatever_comes_the_verdict_is_sane(
+    kind: Kind,
+    images: list[Vectors],
+    passages: list[Vectors],
+    name: str,
+    score: float,
+    size: tuple[int | None, int | None],
+) -> None:
+    evidence = Evidence(kind, "image/png", name, *size, tuple(images), tuple(passages), saw("cat", score), True)
+    scorer = Scorer(TAXONOMY, axes(), axes())
+    verdict = scorer.score(evidence)
+    assert verdict == scorer.score(evidence)
+    assert len(verdict.tags) <= MAX_TAGS
+    assert all(0.5 <= tag.score < 1 for tag in verdict.tags)
+    assert len(set(names(verdict))) == len(verdict.tags)
+    assert 0 <= verdict.category_score <= 1
+    assert (verdict.category_score == 0) == (verdict.category == Fallback().of(kind))
