@@ -1,0 +1,126 @@
+"""What the queue holds, for status, metrics and ``lakewatchd queue``. Reads only; any process may.
+
+Invariant: answers come from the indexes of the states, so that asking does not read the payloads of a million jobs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from lakewatchd.core.clock import Clock, SystemClock
+from lakewatchd.core.job import JobState, ParkedJob, Priority
+from lakewatchd.queue.database import Database
+
+READY, LATER, LEASED, PARKED = range(4)
+"""``job.state`` as the database has it."""
+
+_COUNT = {
+    JobState.READY: "SELECT stage, priority, count(*) FROM job INDEXED BY job_ready WHERE state = 0 GROUP BY 1, 2",
+    JobState.LATER: "SELECT stage, priority, count(*) FROM job WHERE state = 1 GROUP BY 1, 2",
+    JobState.LEASED: "SELECT stage, priority, count(*) FROM job WHERE state = 2 GROUP BY 1, 2",
+    JobState.PARKED: "SELECT stage, priority, count(*) FROM job WHERE state = 3 GROUP BY 1, 2",
+}
+
+# min(id) per stretch of the index: one seek per group, then the oldest of them
+_OLDEST = """
+    SELECT min(queued_at) FROM job WHERE id IN (
+        SELECT min(id) FROM job INDEXED BY job_ready WHERE state = 0 GROUP BY lane, stage, priority)
+"""
+
+_PARKED = """
+    SELECT id, stage, key, payload, reason, message, hint, attempts, parked_at FROM job
+    WHERE state = 3 AND (?1 IS NULL OR reason = ?1) AND (?2 IS NULL OR stage = ?2)
+    ORDER BY parked_at DESC, id DESC LIMIT ?3
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    stage: str
+    priority: Priority
+    state: JobState
+    jobs: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueueCounts:
+    tallies: tuple[Tally, ...]
+    """One per stage, priority and state that has jobs."""
+    oldest_ready_s: float | None
+    """How long the longest waiting job that could run has been waiting; None if none waits."""
+
+    def jobs(self, *states: JobState, stage: str | None = None) -> int:
+        """Sum over the given states (all if none is given), of one stage or of all."""
+        return sum(
+            tally.jobs
+            for tally in self.tallies
+            if (not states or tally.state in states) and stage in (None, tally.stage)
+        )
+
+    @property
+    def pending(self) -> int:
+        """All that will still be worked on by itself."""
+        return self.jobs(JobState.READY, JobState.LATER, JobState.LEASED)
+
+
+@dataclass(frozen=True, slots=True)
+class PausedScope:
+    """A stage, or ``*`` for everything, that a person has paused."""
+
+    scope: str
+    since: float
+    reason: str
+
+
+class QueueReader:
+    """The questions. Errors as :class:`~lakewatchd.queue.database.Database` translates them."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._db = database
+        self._clock = clock
+
+    @classmethod
+    def open_readonly(cls, path: Path, clock: Clock | None = None) -> QueueReader:
+        """Looks into the queue of a daemon that may be running. Sees what is committed, blocks nobody."""
+        return QueueReader(Database(path, readonly=True), clock or SystemClock())
+
+    def close(self) -> None:
+        self._db.close()
+
+    def counts(self) -> QueueCounts:
+        tallies = tuple(
+            Tally(stage, Priority(priority), state, jobs)
+            for state, sql in _COUNT.items()
+            for stage, priority, jobs in self._db.rows(sql)
+        )
+        ((oldest,),) = self._db.rows(_OLDEST)
+        return QueueCounts(tallies, None if oldest is None else max(0.0, self._clock.now() - oldest))
+
+    def parked(self, reason: str | None = None, stage: str | None = None, limit: int = 100) -> list[ParkedJob]:
+        """The newest first."""
+        return [
+            ParkedJob(id_, stage_, decode_key(key), json.loads(payload), reason_, message, hint, attempts, parked_at)
+            for id_, stage_, key, payload, reason_, message, hint, attempts, parked_at in self._db.rows(
+                _PARKED, (reason, stage, limit)
+            )
+        ]
+
+    def paused(self) -> tuple[PausedScope, ...]:
+        return tuple(PausedScope(*row) for row in self._db.rows("SELECT scope, since, reason FROM pause ORDER BY 1"))
+
+    def next_later_s(self) -> float | None:
+        """Seconds until the next delayed job is due (0 if it already is), None if there is none."""
+        ((not_before,),) = self._db.rows("SELECT min(not_before) FROM job WHERE state = 1")
+        return None if not_before is None else max(0.0, not_before - self._clock.now())
+
+
+def encode_key(key: str) -> bytes:
+    """A key as it is stored: names that are not UTF-8 keep their bytes."""
+    return os.fsencode(key)
+
+
+def decode_key(key: bytes) -> str:
+    return os.fsdecode(key)

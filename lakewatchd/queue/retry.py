@@ -1,0 +1,100 @@
+"""Which error leads to what. A pure table: no clock, no database, no logging.
+
+Invariant: only :class:`Retry` and a :class:`Park` spend an attempt; a resource that is away never does.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import random
+from dataclasses import dataclass
+
+from lakewatchd import errors
+from lakewatchd.config import QueueConfig
+from lakewatchd.core.job import Job, Outcome
+
+EVERYTHING = "*"
+"""The scope of a pause that concerns every stage."""
+
+BUG_ATTEMPTS = 2
+"""An error nobody foresaw is tried once more, in case it was the moment and not the content."""
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Later, counted. ``delay_s`` has its jitter in it."""
+
+    delay_s: float
+    reason: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """Not again until a person or other content says so."""
+
+    reason: str
+    message: str = ""
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A resource is away: give the job back and let ``scope`` (a stage or :data:`EVERYTHING`) rest."""
+
+    scope: str
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The daemon must not go on."""
+
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Given back unworked, after ``delay_s``. Spends no attempt."""
+
+    delay_s: float = 0.0
+
+
+Decision = Retry | Park | Pause | Stop
+Verdict = Outcome | Retry | Park | Release
+"""What is recorded of a claimed job."""
+
+
+def decide(error: BaseException, job: Job, config: QueueConfig, rng: random.Random) -> Decision:
+    """What becomes of ``job`` after ``error``. ``job.attempts`` are the failures before this one."""
+    match error:
+        case errors.FatalError() | errors.ConfigError():
+            return Stop(error)
+        case errors.OutOfSpace():
+            return Pause(EVERYTHING, error.message)
+        case errors.PauseError():
+            return Pause(job.stage, error.message)
+        case errors.AssetError():
+            return Park(error.reason, error.message, error.hint)
+        case errors.TransientError() if job.attempts + 1 < config.max_attempts:
+            return Retry(backoff_s(job.attempts, config, rng), error.reason, error.message)
+        case errors.TransientError():
+            return Park(error.reason, error.message, error.hint)
+        case OSError() if error.errno in _NO_ROOM:
+            return Pause(EVERYTHING, str(error))
+    message = f"{type(error).__name__}: {error}"
+    if job.attempts + 1 < min(BUG_ATTEMPTS, config.max_attempts):
+        return Retry(backoff_s(job.attempts, config, rng), "bug", message)
+    return Park("bug", message, "please report it, with the log of the daemon around this time")
+
+
+def backoff_s(attempts: int, config: QueueConfig, rng: random.Random) -> float:
+    """Exponential backoff with full jitter: uniform in 0..min(``backoff_max_s``, ``backoff_s`` * 2 ** attempts).
+
+    Jitter over the whole range spreads a crowd that failed together
+    (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
+    """
+    return rng.uniform(0.0, min(config.backoff_max_s, math.ldexp(config.backoff_s, min(attempts, 64))))

@@ -1,0 +1,353 @@
+"""Every change of a job: put, claim, ack and what else can become of it (the states are drawn in ``core/job.py``).
+
+Used from one thread. Reading is in ``report``, deciding what an error means in ``retry``, running in ``worker``.
+Invariant: a job leaves the queue only by an ack that holds its lease *and* its newest generation.
+
+Time: delays use the wall clock, because they outlive the process, and are cut at ``backoff_max_s``, so that a
+clock set back cannot delay a job for longer than that. Leases use the monotonic clock, because they do not.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from functools import cache
+from pathlib import Path
+
+from lakewatchd.config import QueueConfig
+from lakewatchd.core.asset import Occurrence, PathKey
+from lakewatchd.core.clock import Clock
+from lakewatchd.core.job import Again, Done, Job, JobSpec, Lane, Priority, Skip
+from lakewatchd.queue import seen
+from lakewatchd.queue.database import Connection, Database, Row
+from lakewatchd.queue.report import LATER, PARKED, READY, QueueReader, decode_key, encode_key
+from lakewatchd.queue.retry import EVERYTHING, Park, Release, Retry, Verdict
+
+AGED_SHARE = 16
+"""One claimed job in so many is the oldest that waits, whatever its priority: none starves."""
+
+MESSAGE_CHARS = 2000
+
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+_PRIORITIES = {int(priority): priority for priority in Priority}
+_LANES = {lane.value: lane for lane in Lane}
+
+# A leased job keeps its state: its ack will find the generation raised. A parked one wakes up, unless a mere scan
+# offers the very payload that failed. Failures count for a payload, so a new one starts without any.
+_PUT = f"""
+    INSERT INTO job (stage, key, payload, priority, lane, state, not_before, queued_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (stage, key) DO UPDATE SET
+        payload = excluded.payload,
+        priority = iif(state = 3, excluded.priority, min(priority, excluded.priority)),
+        lane = excluded.lane,
+        attempts = iif(state = 3 OR payload <> excluded.payload, 0, attempts),
+        state = iif(state = 2, 2, excluded.state),
+        generation = generation + 1,
+        not_before = excluded.not_before,
+        queued_at = iif(state = 3, excluded.queued_at, queued_at),
+        reason = NULL, message = NULL, hint = NULL, parked_at = NULL
+    WHERE NOT (state = 3 AND excluded.priority >= {int(Priority.BACKFILL)} AND payload = excluded.payload)
+"""
+
+# ?1 lane, ?2 how many, ?3 lease, ?4 its end, ?5... the stages. Each stage is a stretch of the index that is already in
+# order, so a claim reads as many entries per stage as it may take, and no more.
+_FIRST = """SELECT * FROM (SELECT id, priority AS rank FROM job INDEXED BY job_ready
+    WHERE state = 0 AND lane = ?1 AND stage = ?{stage} AND priority <= {last} ORDER BY priority, id LIMIT ?2)"""
+_OLDEST = """SELECT * FROM (SELECT id, 0 AS rank FROM job INDEXED BY job_ready
+    WHERE state = 0 AND lane = ?1 AND stage = ?{stage} AND priority = {priority} ORDER BY id LIMIT ?2)"""
+_CLAIM = """
+    UPDATE job SET state = 2, lease = ?3, lease_until = ?4
+    WHERE id IN (SELECT id FROM ({candidates}) ORDER BY rank, id LIMIT ?2)
+    RETURNING id, stage, key, payload, priority, lane, attempts, generation
+"""
+
+_HELD = "SELECT id, lease, generation FROM job WHERE id IN (SELECT value FROM json_each(?))"
+_DELETE = "DELETE FROM job WHERE id = ?"
+_MOVE = """
+    UPDATE job SET state = ?, not_before = ?, attempts = attempts + ?, reason = ?, message = ?, hint = ?,
+        parked_at = ?, lease = NULL, lease_until = NULL
+    WHERE id = ?
+"""
+_ASKED_AGAIN = """
+    UPDATE job SET state = iif(not_before IS NULL, 0, 1), lease = NULL, lease_until = NULL WHERE id = ?
+"""
+_HEARTBEAT = "UPDATE job SET lease_until = ? WHERE id = ? AND lease = ?"
+
+_PARK_ABANDONED = """
+    UPDATE job SET state = 3, attempts = attempts + 1, parked_at = ?, not_before = NULL, lease = NULL,
+        lease_until = NULL, reason = 'crashed-worker', message = 'its worker ended or lost touch every time', hint = ?
+    WHERE state = 2 AND lease_until <= ? AND attempts + 1 >= ?
+"""
+_RECLAIM = """
+    UPDATE job SET state = iif(not_before IS NULL, 0, 1), attempts = attempts + ?, lease = NULL, lease_until = NULL
+    WHERE state = 2 AND lease_until <= ?
+"""
+
+_CUT_DELAYS = "UPDATE job SET not_before = ?1 WHERE state = 1 AND not_before > ?1"
+_PROMOTE = """
+    UPDATE job SET state = 0, not_before = NULL
+    WHERE id IN (SELECT id FROM job WHERE state = 1 AND not_before <= ? ORDER BY not_before LIMIT ?)
+"""
+_UNPARK = """
+    UPDATE job SET state = 0, attempts = 0, reason = NULL, message = NULL, hint = NULL, parked_at = NULL
+    WHERE state = 3 AND (?1 IS NULL OR reason = ?1) AND (?2 IS NULL OR stage = ?2) AND (?3 IS NULL OR key = ?3)
+"""
+
+PROMOTE_JOBS = 1000
+FOREVER = float("inf")
+
+Move = tuple[int, float | None, int, str | None, str | None, str | None, float | None]
+"""State, not_before, attempts to add, reason, message, hint, parked_at."""
+
+
+class QueueStore(QueueReader):
+    """The daemon's end of the queue. Every method is one transaction.
+
+    Raises what :class:`~lakewatchd.queue.database.Database` translates: ``OutOfSpace`` and ``Busy`` may pass,
+    ``QueueDamaged`` and ``SchemaTooNew`` do not.
+    """
+
+    def __init__(self, path: Path, config: QueueConfig, clock: Clock) -> None:
+        super().__init__(Database(path), clock)
+        self.seen = seen.SeenStore(self._db)
+        self._config = config
+        self._owner = secrets.token_hex(8)
+        self._claims = 0
+        self._claimed: Counter[tuple[Lane, Priority]] = Counter()
+        self._stages = set(_known_stages(self._db))
+        self._paused = frozenset(scope.scope for scope in self.paused())
+
+    # --- in -----------------------------------------------------------------------------------------------
+
+    def put(self, specs: Iterable[JobSpec]) -> int:
+        """Queues work, durably, all or nothing; returns how many jobs are pending because of it.
+
+        A job that is pending already takes the new payload, the more urgent priority and the new delay. One that
+        is running runs once more afterwards. A parked one wakes up, except if the priority is ``BACKFILL`` or
+        less and the payload the one that failed: a scan that finds what it found before changes nothing.
+        """
+        with self._db.transaction() as run:
+            return self._put(run, specs)
+
+    def _put(self, run: Connection, specs: Iterable[JobSpec]) -> int:
+        return max(0, run.executemany(_PUT, map(self._row, specs)).rowcount)
+
+    def _row(self, spec: JobSpec) -> Row:
+        self._stages.add(spec.stage)
+        not_before = self._after(spec.delay_s)
+        return (
+            spec.stage,
+            encode_key(spec.key),
+            _encode(spec.payload),
+            int(spec.priority),
+            spec.lane.value,
+            READY if not_before is None else LATER,
+            not_before,
+            self._clock.now(),
+        )
+
+    # --- out ----------------------------------------------------------------------------------------------
+
+    def claim(
+        self, lane: Lane, limit: int, *, max_priority: Priority | None = None, without: Collection[str] = ()
+    ) -> list[Job]:
+        """Leases up to ``limit`` ready jobs of ``lane`` for ``lease_s``, the most urgent first.
+
+        ``max_priority`` leaves out all that is less urgent, ``without`` leaves out stages. One job in
+        :data:`AGED_SHARE` is the oldest instead of the most urgent. The cost does not depend on how many wait.
+        Not durable: a power cut takes the claim back and the job is ready again.
+        """
+        stages = tuple(sorted(self._stages.difference(self._paused, without)))
+        if limit <= 0 or not stages or EVERYTHING in self._paused or EVERYTHING in without:
+            return []
+        last = max(Priority) if max_priority is None else max_priority
+        before = self._claimed[lane, last]
+        aged = (before + limit) // AGED_SHARE - before // AGED_SHARE
+        self._claims += 1
+        lease = f"{self._owner}.{self._claims}"
+        with self._db.transaction(durable=False) as run:
+            jobs = self._lease(run, _claim_oldest(len(stages), last), lane, aged, lease, stages)
+            jobs += self._lease(run, _claim_first(len(stages), last), lane, limit - len(jobs), lease, stages)
+        self._claimed[lane, last] += len(jobs)
+        return jobs
+
+    def _lease(self, run: Connection, sql: str, lane: Lane, limit: int, lease: str, stages: Sequence[str]) -> list[Job]:
+        if not limit:
+            return []
+        until = self._clock.monotonic() + self._config.lease_s
+        jobs = [_job(row, lease) for row in run.execute(sql, (lane.value, limit, lease, until, *stages))]
+        jobs.sort(key=lambda job: (job.priority, job.id))
+        return jobs
+
+    # --- what became of it --------------------------------------------------------------------------------
+
+    def ack(self, finished: Sequence[tuple[Job, Verdict]]) -> None:
+        """Records what became of claimed jobs, with all that ``Done`` carries, in one durable transaction.
+
+        A job whose lease was lost changes nothing at all. A job that was put again while it ran counts as done,
+        its ``Done`` is kept (what it saw was true), and it becomes ready once more.
+        """
+        deletes: list[tuple[int]] = []
+        again: list[tuple[int]] = []
+        moves: list[tuple[object, ...]] = []
+        follow: list[JobSpec] = []
+        places: dict[PathKey, Occurrence | None] = {}
+        with self._db.transaction() as run:
+            held = _held(run, [job for job, _ in finished])
+            for job, verdict in finished:
+                generation = held.pop((job.id, job.lease), None)
+                if generation is None:
+                    continue
+                if isinstance(verdict, Done):
+                    follow += verdict.then
+                    places.update(dict.fromkeys(verdict.gone))
+                    places.update((place.key, place) for place in verdict.seen)
+                if generation != job.generation:
+                    again.append((job.id,))
+                elif isinstance(verdict, Done | Skip):
+                    deletes.append((job.id,))
+                else:
+                    moves.append((*self._move(verdict), job.id))
+            run.executemany(_DELETE, deletes)
+            run.executemany(_ASKED_AGAIN, again)
+            run.executemany(_MOVE, moves)
+            seen.write(run, places)
+            self._put(run, follow)
+
+    def _move(self, verdict: Again | Release | Retry | Park) -> Move:
+        match verdict:
+            case Park(reason, message, hint):
+                return PARKED, None, 1, reason, _storable(message), _storable(hint), self._clock.now()
+            case Retry(delay_s, reason, message):
+                return *self._pending(delay_s), 1, reason, _storable(message), None, None
+            case Again(delay_s, reason):
+                return *self._pending(delay_s), 0, reason, None, None, None
+            case Release(delay_s):
+                return *self._pending(delay_s), 0, None, None, None, None
+
+    def retry(self, job: Job, delay_s: float, reason: str, message: str) -> None:
+        """Later, and one attempt spent."""
+        self.ack([(job, Retry(delay_s, reason, message))])
+
+    def park(self, job: Job, reason: str, message: str, hint: str | None = None) -> None:
+        """Not again until a person or other content says so."""
+        self.ack([(job, Park(reason, message, hint))])
+
+    def release(self, job: Job, delay_s: float = 0.0) -> None:
+        """Gives it back unworked; no attempt is spent."""
+        self.ack([(job, Release(delay_s))])
+
+    # --- leases and delays --------------------------------------------------------------------------------
+
+    def heartbeat(self, jobs: Iterable[Job]) -> None:
+        """Their workers live: the leases run ``lease_s`` from now. Lost ones stay lost."""
+        until = self._clock.monotonic() + self._config.lease_s
+        with self._db.transaction(durable=False) as run:
+            run.executemany(_HEARTBEAT, [(until, job.id, job.lease) for job in jobs])
+
+    def expire_leases(self) -> int:
+        """Takes back what nobody gave a sign of life for; returns how many. An attempt each, parked at the last."""
+        return self._reclaim(self._clock.monotonic(), is_fault=True)
+
+    def reclaim_all(self) -> int:
+        """At the start of the daemon, when nobody else can hold a lease: as :meth:`expire_leases`, for all."""
+        return self._reclaim(FOREVER, is_fault=True)
+
+    def release_all(self) -> int:
+        """At an orderly stop: all leases are given back and no attempt is spent."""
+        return self._reclaim(FOREVER, is_fault=False)
+
+    def _reclaim(self, until: float, *, is_fault: bool) -> int:
+        parked = 0
+        with self._db.transaction() as run:
+            if is_fault:
+                hint = "look for a crash in the log; `lakewatchd queue retry` tries it again"
+                args = (self._clock.now(), hint, until, self._config.max_attempts)
+                parked = run.execute(_PARK_ABANDONED, args).rowcount
+            return parked + run.execute(_RECLAIM, (int(is_fault), until)).rowcount
+
+    def promote(self) -> int:
+        """Delayed jobs that are due become ready, at most :data:`PROMOTE_JOBS` of them; returns how many."""
+        now = self._clock.now()
+        with self._db.transaction(durable=False) as run:
+            run.execute(_CUT_DELAYS, (now + self._config.backoff_max_s,))  # the clock was set back
+            return run.execute(_PROMOTE, (now, PROMOTE_JOBS)).rowcount
+
+    # --- what a person may do -----------------------------------------------------------------------------
+
+    def unpark(self, reason: str | None = None, stage: str | None = None, key: str | None = None) -> int:
+        """Parked jobs that match all that is given become ready with no attempts spent; returns how many."""
+        with self._db.transaction() as run:
+            return run.execute(_UNPARK, (reason, stage, None if key is None else encode_key(key))).rowcount
+
+    def pause(self, scope: str = EVERYTHING, reason: str = "") -> None:
+        """Nothing of ``scope`` (a stage, or ``*``) is claimed until :meth:`resume`, across restarts."""
+        with self._db.transaction() as run:
+            row = (scope, self._clock.now(), _storable(reason))
+            run.execute("INSERT OR REPLACE INTO pause (scope, since, reason) VALUES (?, ?, ?)", row)
+        self._paused |= {scope}
+
+    def resume(self, scope: str = EVERYTHING) -> bool:
+        """Ends the pause of exactly ``scope``; False if there was none."""
+        with self._db.transaction() as run:
+            found = run.execute("DELETE FROM pause WHERE scope = ?", (scope,)).rowcount > 0
+        self._paused -= {scope}
+        return found
+
+    def _after(self, delay_s: float) -> float | None:
+        """When, by the wall clock; None for now."""
+        return self._clock.now() + min(delay_s, self._config.backoff_max_s) if delay_s > 0 else None
+
+    def _pending(self, delay_s: float) -> tuple[int, float | None]:
+        not_before = self._after(delay_s)
+        return (READY if not_before is None else LATER), not_before
+
+
+def _job(row: Row, lease: str) -> Job:
+    id_, stage, key, payload, priority, lane, attempts, generation = row
+    return Job(
+        id_,
+        stage,
+        decode_key(key),
+        json.loads(payload),
+        _PRIORITIES[priority],
+        _LANES[lane],
+        attempts,
+        generation,
+        lease,
+    )
+
+
+def _held(run: Connection, jobs: Iterable[Job]) -> dict[tuple[int, str], int]:
+    """The newest generation of each job, by id and the lease that holds it now."""
+    rows = run.execute(_HELD, (json.dumps([job.id for job in jobs]),))
+    return {(id_, lease): generation for id_, lease, generation in rows}
+
+
+def _known_stages(database: Database) -> Iterable[str]:
+    """One index seek per stage; SELECT DISTINCT would read a million entries."""
+    stage = ""
+    while (found := database.rows("SELECT min(stage) FROM job WHERE stage > ?", (stage,))[0][0]) is not None:
+        yield (stage := found)
+
+
+@cache
+def _claim_first(stages: int, last: int) -> str:
+    candidates = [_FIRST.format(stage=5 + n, last=int(last)) for n in range(stages)]
+    return _CLAIM.format(candidates=" UNION ALL ".join(candidates))
+
+
+@cache
+def _claim_oldest(stages: int, last: int) -> str:
+    candidates = [
+        _OLDEST.format(stage=5 + n, priority=priority) for n in range(stages) for priority in range(int(last) + 1)
+    ]
+    return _CLAIM.format(candidates=" UNION ALL ".join(candidates))
+
+
+def _storable(text: str | None) -> str | None:
+    """Error messages quote file names: what is not Unicode is escaped, what is endless is cut."""
+    return None if text is None else text[:MESSAGE_CHARS].encode("utf-8", "backslashreplace").decode()
