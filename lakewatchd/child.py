@@ -80,6 +80,8 @@ class Child:
     env: Mapping[str, str] = field(default_factory=dict)
     on_note: Callable[[Json], None] | None = None
     """Called with what the child says while it works, such as the progress of loading a model."""
+    pass_fds: tuple[int, ...] = ()
+    """Open files the child inherits under the same numbers, such as shared memory."""
     _process: asyncio.subprocess.Process | None = None
     _reader: asyncio.StreamReader | None = None
     _writer: asyncio.StreamWriter | None = None
@@ -181,7 +183,7 @@ class Child:
                 *argv,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
+                pass_fds=(theirs.fileno(), *self.pass_fds),
                 start_new_session=True,  # Ctrl-C in a terminal is for the daemon, which tells its children
                 env={**os.environ, **self.env},
             )
