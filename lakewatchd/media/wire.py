@@ -1,0 +1,141 @@
+"""What decoders answer, as frames: JSON for facts, raw blobs for pixels, thumbnail and text.
+
+The reader trusts nothing: a decoder that a hostile file has taken over must not get more through than wrong
+values of the right shape. ``ValueError`` says that an answer has not even that.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import struct
+from collections.abc import Sequence
+
+from lakewatchd.child import Blob, Json, Reply
+from lakewatchd.core.asset import Kind, Version
+from lakewatchd.core.content import Content, Identity, Passage, Picture
+
+_SPAN = struct.Struct("<QQ")
+_HEX = frozenset("0123456789abcdef")
+_OPTIONAL: tuple[tuple[str, type], ...] = (
+    ("width", int),
+    ("height", int),
+    ("latitude", float),
+    ("longitude", float),
+    ("phash", int),
+)
+
+
+def identity_to_json(identity: Identity) -> Json:
+    version = identity.version
+    numbers = [version.size_bytes, version.mtime_ns, version.inode, version.device]
+    return {"asset": identity.asset_id, "version": numbers, "kind": identity.kind.value, "mime": identity.mime}
+
+
+def identity_from_json(header: Json) -> Identity:
+    asset, mime, kind = (_text(header, name) for name in ("asset", "mime", "kind"))
+    if len(asset) != 64 or not _HEX.issuperset(asset) or len(mime) > 200:
+        raise ValueError("not an identity")
+    return Identity(asset, _version(header.get("version")), Kind(kind), mime)
+
+
+def _version(numbers: object) -> Version:
+    match numbers:
+        case [int(size), int(mtime_ns), int(inode), int(device)]:
+            return Version(size, mtime_ns, inode, device)
+    raise ValueError("not a version")
+
+
+def content_to_frame(content: Content, text: str) -> tuple[Json, Sequence[Blob]]:
+    """``text`` is the whole document; passages travel as offsets into it, so that overlaps are sent once."""
+    picture, taken = content.picture, content.captured_at
+    header: Json = {name: getattr(content, name) for name, _ in _OPTIONAL}
+    header |= {
+        "captured_at": taken.isoformat() if taken else "",
+        "captured_from": content.captured_from,
+        "camera": content.camera,
+        "title": content.title,
+        "exif": content.exif,
+        "warnings": content.warnings,
+        "picture": [picture.width, picture.height] if picture else None,
+        "has_thumbnail": content.thumbnail is not None,
+    }
+    spans = b"".join(_SPAN.pack(passage.start, passage.end) for passage in content.passages)
+    pixels = picture.pixels if picture else b""
+    return header, (pixels, content.thumbnail or b"", text.encode("utf-8", "replace"), spans)
+
+
+def content_from_reply(reply: Reply) -> Content:
+    header, blobs = reply.header, reply.blobs
+    if len(blobs) != 4:
+        raise ValueError("four blobs expected")
+    pixels, thumbnail, raw_text, spans = blobs
+    text = raw_text.decode()
+    taken = _text(header, "captured_at")
+    values = {name: _optional(header, name, kind) for name, kind in _OPTIONAL}
+    return Content(
+        **values,  # type: ignore[arg-type]  # each was just checked against its type
+        captured_at=dt.datetime.fromisoformat(taken).replace(tzinfo=None) if taken else None,
+        captured_from=_text(header, "captured_from"),
+        camera=_text(header, "camera"),
+        title=_text(header, "title"),
+        exif=tuple(_pair(item) for item in _list(header, "exif")),
+        warnings=tuple(str(item) for item in _list(header, "warnings")),
+        text_chars=len(text),
+        picture=_picture(header.get("picture"), pixels),
+        thumbnail=thumbnail if header.get("has_thumbnail") else None,
+        passages=_passages(text, spans),
+    )
+
+
+def _picture(size: object, pixels: bytes) -> Picture | None:
+    if size is None:
+        return None
+    match size:
+        case [int(width), int(height)] if width > 0 and height > 0 and width * height * 3 == len(pixels):
+            return Picture(width, height, pixels)
+    raise ValueError("not a picture")
+
+
+def _passages(text: str, spans: bytes) -> tuple[Passage, ...]:
+    """A span must lie within the text; slicing makes every other one empty, and that is refused."""
+    if len(spans) % _SPAN.size:
+        raise ValueError("not spans")
+    found = tuple(Passage(text[start:end], start, end) for start, end in _SPAN.iter_unpack(spans))
+    if not all(passage.end - passage.start == len(passage.text) > 0 for passage in found):
+        raise ValueError("spans outside of the text")
+    return found
+
+
+def _optional(header: Json, name: str, kind: type) -> int | float | None:
+    value = header.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not isinstance(value, kind):
+        raise ValueError(f"{name}: {kind.__name__} expected")
+    if not math.isfinite(value) or (isinstance(value, int) and not 0 <= value < 1 << 64):
+        raise ValueError(f"{name}: out of range")
+    return value
+
+
+def _text(header: Json, name: str) -> str:
+    value = header.get(name)
+    if not isinstance(value, str) or len(value) > 4096:
+        raise ValueError(f"{name}: text expected")
+    value.encode()  # lone surrogates cannot be stored; UnicodeEncodeError is a ValueError
+    return value
+
+
+def _pair(item: object) -> tuple[str, str]:
+    match item:
+        case [str(key), str(value)] if len(key) + len(value) <= 4096:
+            (key + value).encode()
+            return key, value
+    raise ValueError("a pair of texts expected")
+
+
+def _list(header: Json, name: str) -> list[object]:
+    value = header.get(name)
+    if not isinstance(value, list) or len(value) > 1024:
+        raise ValueError(f"{name}: short list expected")
+    return value
