@@ -1,0 +1,74 @@
+"""What a scan asks of the past, what it may be told to do, and what it says of itself. No behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from lakewatchd.core.asset import PathKey, Version
+from lakewatchd.core.job import Priority
+
+
+class Known(Protocol):
+    """What was there before. Names and paths are ``str`` as :func:`os.fsdecode` makes them; "" is the root."""
+
+    def directory(self, root: str, dir: str) -> Mapping[str, Version]:
+        """The files directly in ``dir``, by name."""
+        ...
+
+    def subdirectories(self, root: str, dir: str) -> set[str]:
+        """The names of directories directly in ``dir`` that hold files, at any depth."""
+        ...
+
+    def under(self, root: str, dir: str) -> Iterator[PathKey]:
+        """Every file below ``dir``, at any depth. May be read slowly while what is known changes."""
+        ...
+
+    def count(self, root: str) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ScanProblem:
+    """A place that could not be read. Nothing below it was told as removed."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScanSummary:
+    """How far a scan is, or how it ended."""
+
+    root: str
+    directory: str
+    started_at: float
+    """Seconds since the epoch."""
+    duration_s: float = 0.0
+    directories: int = 0
+    seen: int = 0
+    """Files that are not ignored."""
+    added: int = 0
+    modified: int = 0
+    removed: int = 0
+    held_back: int = 0
+    """Files that vanished all at once and were not told as removed: a person has to say that it is true."""
+    ignored: tuple[tuple[str, int], ...] = ()
+    """Entries left out, by rule. What lies in an ignored directory is not counted."""
+    problems: tuple[ScanProblem, ...] = ()
+    """The first hundred."""
+    problem_count: int = 0
+    is_finished: bool = False
+
+    @property
+    def ignored_count(self) -> int:
+        return sum(count for _, count in self.ignored)
+
+
+@dataclass(frozen=True, slots=True)
+class ScanOptions:
+    recursive: bool = True
+    priority: Priority = Priority.ENRICHMENT
+    """Events are at least this urgent; by themselves, new files are BACKFILL and changed ones CHANGED."""
+    accept_removals: bool = False
+    """A person said that missing files are meant to be missing."""
