@@ -194,26 +194,35 @@ class _Odds:
 class _Comparer:
     """The prompts of one side (pictures or texts) and what their similarities mean."""
 
-    rows: tuple[Vectors, ...]
-    """Per subject the vectors of its descriptions; the last is the neutral set."""
+    rows: Vectors
+    """All descriptions of all subjects, then the neutral ones."""
+    owners: NDArray[np.intp]
+    """Per row the number of its subject; the neutral set counts as the last."""
+    subjects: int
     calibration: Calibration
 
     @classmethod
     def of(
         cls, lists: list[list[str]], order: dict[str, int], vectors: PromptVectors | None, calibration: Calibration
     ) -> _Comparer | None:
+        import numpy as np
+
         if vectors is None:
             return None
         if len(vectors) != len(order):
             raise ValueError(f"{len(vectors)} prompt vectors for {len(order)} prompts")
-        return cls(tuple(vectors[[order[text] for text in texts]] for texts in lists), calibration)
+        rows = vectors[[order[text] for texts in lists for text in texts]]
+        owners = [owner for owner, texts in enumerate(lists) for _ in texts]
+        return cls(rows, np.array(owners, dtype=np.intp), len(lists) - 1, calibration)
 
     def odds(self, vectors: Sequence[Vectors]) -> _Odds:
         import numpy as np
 
         middle = np.mean(np.stack(vectors), axis=0, dtype=np.float64)
         middle /= max(float(np.linalg.norm(middle)), 1e-12)
-        fits = np.array([np.max(rows @ middle, initial=-math.inf) for rows in self.rows[:-1]])
+        best = np.full(self.subjects + 1, -math.inf)
+        np.maximum.at(best, self.owners, self.rows @ middle)
+        fits, neutral = best[:-1], best[-1]
         described = fits[np.isfinite(fits)]
         if not described.size:  # nothing to compare, or a vector that is no number
             return _Odds([-math.inf] * fits.size, [-math.inf] * fits.size)
@@ -221,7 +230,7 @@ class _Comparer:
         spread = max(1.4826 * float(np.median(np.abs(described - median))), MIN_SPREAD)
         z = (fits - median) / spread
         scale = self.calibration
-        margin = fits - scale.neutral * max(float(np.max(self.rows[-1] @ middle)), 0.0)
+        margin = fits - scale.neutral * max(float(neutral), 0.0)
         odds = np.minimum((z - scale.z) / scale.z_step, (margin - scale.margin) / scale.margin_step)
         return _Odds(odds.tolist(), z.tolist())
 
