@@ -1,0 +1,32 @@
+"""What Lance raises, as errors of ours. Lance has no error classes to tell apart: the message must do."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Iterator
+
+from lakewatchd.errors import Busy, FatalError, LakewatchError, OutOfSpace
+
+_FULL = (f"os error {errno.ENOSPC}", f"os error {errno.EDQUOT}", "No space left", "Disk quota exceeded")
+_CONFLICT = ("commit conflict", "Commit conflict", "CommitConflict", "conflicted", "concurrent transaction")
+
+
+@contextlib.contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Raises ``OutOfSpace``, ``Busy`` for a commit that met another, else ``FatalError``: the table is damaged."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError, TypeError) as exc:
+        raise _error(doing, exc) from exc
+
+
+def _error(doing: str, exc: Exception) -> LakewatchError:
+    says = " ".join(str(exc).split())[:500]
+    if getattr(exc, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(sign in says for sign in _FULL):
+        return OutOfSpace(f"no space left while {doing}", "free space on the file system of the lake")
+    if any(sign in says for sign in _CONFLICT):
+        return Busy(f"another commit came first while {doing}")
+    return FatalError(
+        f"{doing} failed: {says}", "lakewatchd check; if the lake is damaged, move it away: it is rebuilt"
+    )

@@ -1,0 +1,42 @@
+"""Forgetting: places that are gone for long, and what was derived from content that nothing holds.
+
+Invariant: what an occurrence that is kept refers to is never deleted. The withdrawal of an asset
+(``gold_gone``) is forgotten last, so that a purge cut short is finished by the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from lakewatchd.core.asset import AssetId
+from lakewatchd.lake.schema import ASSETS, GOLD_GONE, OCCURRENCES, SPANS, is_in
+from lakewatchd.lake.store import Store
+from lakewatchd.lake.thumbnails import Thumbnails
+
+_AT_ONCE = 512
+
+
+async def purge(store: Store, thumbnails: Thumbnails, before: int) -> None:
+    """Forget occurrences that went, and assets that were withdrawn, before revision ``before``.
+
+    The caller forgets the withdrawals themselves (:func:`forget_withdrawals`) once readers are told.
+    """
+    await store.delete(OCCURRENCES, f"presence = 'gone' AND revision < {before}")
+    withdrawn = await store.select(GOLD_GONE, ["asset_id"], f"revision < {before}")
+    candidates = sorted(set(withdrawn["asset_id"].to_pylist()))
+    for at in range(0, len(candidates), _AT_ONCE):
+        await _forget(store, thumbnails, candidates[at : at + _AT_ONCE])
+
+
+async def forget_withdrawals(store: Store, before: int) -> None:
+    await store.delete(GOLD_GONE, f"revision < {before}")
+
+
+async def _forget(store: Store, thumbnails: Thumbnails, asset_ids: Sequence[AssetId]) -> None:
+    held = await store.select(OCCURRENCES, ["asset_id"], is_in("asset_id", asset_ids))
+    unheld = sorted(set(asset_ids) - set(held["asset_id"].to_pylist()))
+    if unheld:
+        await store.delete(SPANS, is_in("asset_id", unheld))
+        await store.delete(ASSETS, is_in("asset_id", unheld))
+        await asyncio.to_thread(thumbnails.delete, unheld)

@@ -1,0 +1,229 @@
+"""The Arrow schema of every table, column by column, with the indexes each one has.
+
+Rows as values are in :mod:`lakewatchd.lake.rows`, the way between the two in :mod:`lakewatchd.lake.codec`.
+Invariant: a column, once released, keeps its name, type and meaning. New ones are added at the end; a lake
+made before them gets them, empty, when it is opened (:mod:`lakewatchd.lake.tables`). What cannot be said by
+adding a column raises :data:`SCHEMA_VERSION`.
+
+A new stage whose result can go stale is one more name in :data:`STAGES`: that makes its column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SCHEMA_VERSION = 1
+
+STAGES = ("chunk", "detect", "embed", "tag")
+"""The stages whose transform a silver row records, each in a column of its own: "stale" is one comparison."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dims:
+    """Numbers per vector. 0: there is no such model, and the tables have no such column."""
+
+    image: int
+    text: int
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    name: str
+    type: str
+    """An Arrow type by its name in :func:`_arrow_type`."""
+    comment: str
+    index: str = ""
+    """``btree`` from the first row; ``bitmap``, ``labels`` and ``words`` once there are enough rows to gain."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableSpec:
+    name: str
+    key: str
+    """The column no two rows share. Empty: rows are only ever added."""
+    columns: tuple[Column, ...]
+
+    @property
+    def names(self) -> list[str]:
+        return [column.name for column in self.columns]
+
+    @property
+    def vectors(self) -> list[str]:
+        return [column.name for column in self.columns if column.type in ("image_vector", "text_vector")]
+
+    def arrow(self, dims: Dims) -> pa.Schema:
+        """The columns a table with vectors of ``dims`` has."""
+        import pyarrow as pa
+
+        types = ((column.name, _arrow_type(column.type, dims)) for column in self.columns)
+        return pa.schema([pa.field(name, type_) for name, type_ in types if type_ is not None])
+
+    def indexed(self, *kinds: str) -> list[Column]:
+        return [column for column in self.columns if column.index in kinds]
+
+
+_REVISION = Column("revision", "int64", "grows with every commit: what readers ask changes by", "btree")
+_ASSET = Column("asset_id", "string", "BLAKE3 of the content, 64 hex digits", "btree")
+_KIND = Column("kind", "string", "image, video, audio, document, table or other", "bitmap")
+
+OCCURRENCES = TableSpec(
+    "bronze_occurrences",
+    "occurrence_id",
+    (
+        Column("occurrence_id", "string", "128 bits of hex over root and path: the key", "btree"),
+        Column("root", "string", "name of the watched root"),
+        Column("path_text", "string", "path below the root, printable and reversible (core.asset.path_text)"),
+        _ASSET,
+        _KIND,
+        Column("mime", "string", "media type by content and name"),
+        Column("size_bytes", "int64", "size when it was read"),
+        Column("mtime_ns", "int64", "modification time when it was read, ns since the epoch"),
+        Column("inode", "int64", "inode number; 64 unsigned bits kept as signed"),
+        Column("device", "int64", "device number; 64 unsigned bits kept as signed"),
+        Column("presence", "string", "present, away or gone", "bitmap"),
+        Column("first_seen", "float64", "s since the epoch"),
+        Column("last_seen", "float64", "s since the epoch, when the facts were last confirmed by reading"),
+        _REVISION,
+    ),
+)
+
+ASSETS = TableSpec(
+    "silver_assets",
+    "asset_id",
+    (
+        _ASSET,
+        _KIND,
+        Column("mime", "string", "media type by content"),
+        Column("size_bytes", "int64", "length of the content"),
+        Column("width", "int64", "upright pixels"),
+        Column("height", "int64", "upright pixels"),
+        Column("duration_s", "float64", "play time, s"),
+        Column("captured_at", "timestamp", "wall-clock time where it was taken, no zone"),
+        Column("captured_from", "string", "evidence for captured_at: exif, name or empty"),
+        Column("camera", "string", "maker and model"),
+        Column("latitude", "float64", "degrees north"),
+        Column("longitude", "float64", "degrees east"),
+        Column("title", "string", "title the document carries"),
+        Column("exif", "pairs", "what the file says of itself, as (k, v) in its order"),
+        Column("phash", "int64", "perceptual hash; 64 unsigned bits kept as signed"),
+        Column("text_chars", "int64", "characters of text in the whole document"),
+        *(Column(f"{stage}_transform", "string", f"transform that made the {stage} part") for stage in STAGES),
+        _REVISION,
+    ),
+)
+
+SPANS = TableSpec(
+    "silver_spans",
+    "span_id",
+    (
+        Column("span_id", "string", "asset id, ':' and the span number in 6 digits: the key", "btree"),
+        _ASSET,
+        Column("span", "int64", "number within the asset, from 0"),
+        Column("kind", "string", "image, passage, clip or frame", "bitmap"),
+        Column("text", "string", "the passage"),
+        Column("start", "int64", "first character in the document"),
+        Column("end", "int64", "character after the last"),
+        Column("page", "int64", "page number"),
+        Column("start_s", "float64", "begin in the recording, s"),
+        Column("end_s", "float64", "end in the recording, s"),
+        Column("image_vector", "image_vector", "unit vector in the image-text space"),
+        Column("text_vector", "text_vector", "unit vector in the text space"),
+        Column("vector_transform", "string", "what made the vectors; those of two are never compared"),
+        Column("objects", "objects", "things seen, with scores and boxes as shares of the picture"),
+        _REVISION,
+    ),
+)
+
+GOLD = TableSpec(
+    "gold_assets",
+    "asset_id",
+    (
+        _ASSET,
+        _KIND,
+        Column("title", "string", "what to call it"),
+        Column("category", "string", "the one main group", "bitmap"),
+        Column("category_score", "float64", "0..1"),
+        Column("tags", "tags", "labels with score and who said so"),
+        Column("tag_names", "strings", "the names in tags, for the index", "labels"),
+        Column("caption", "string", "one sentence on what is to be seen"),
+        Column("dated_at", "timestamp", "wall-clock time to file it under, no zone"),
+        Column("dated_by", "string", "evidence for dated_at: exif, name or mtime"),
+        Column("text", "string", "searchable text: title, caption, tags, begin of the document", "words"),
+        Column("vector", "image_vector", "unit vector in the image-text space"),
+        Column("best_root", "string", "root of the occurrence to open"),
+        Column("best_path", "string", "its path below the root, as path_text"),
+        Column("size_bytes", "int64", "length of the content"),
+        Column("occurrences", "int64", "places that hold it"),
+        _REVISION,
+    ),
+)
+
+GOLD_GONE = TableSpec(
+    "gold_gone",
+    "",
+    (
+        Column("asset_id", "string", "an asset that stopped being served; a later gold row overrules it"),
+        _REVISION,
+    ),
+)
+
+LINEAGE = TableSpec(
+    "lineage",
+    "",
+    (
+        Column("run_id", "string", "128 bits of hex over subject, transform and start"),
+        Column("subject", "string", "asset id, or root:path while the content is not known", "btree"),
+        Column("stage", "string", "name of the stage"),
+        Column("transform", "string", "stage, version and settings hash"),
+        Column("started_at", "float64", "s since the epoch"),
+        Column("duration_s", "float64", "s"),
+        Column("state", "string", "done, skipped or failed"),
+        Column("detail", "string", "the error, or why it was skipped"),
+        _REVISION,
+    ),
+)
+
+TABLES = (SPANS, ASSETS, OCCURRENCES, GOLD, GOLD_GONE, LINEAGE)
+"""In the order they are written."""
+
+
+def span_id(asset_id: str, span: int) -> str:
+    return f"{asset_id}:{span:06d}"
+
+
+def quoted(text: str) -> str:
+    """``text`` as an SQL string literal. Quotes are all that has a meaning inside one."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def is_in(column: str, values: Iterable[str]) -> str:
+    """The SQL condition that ``column`` is one of ``values``; false for none."""
+    literals = ", ".join(quoted(value) for value in values)
+    return f"{column} IN ({literals})" if literals else "false"
+
+
+def _arrow_type(name: str, dims: Dims) -> pa.DataType | None:
+    import pyarrow as pa
+
+    match name:
+        case "image_vector" | "text_vector":
+            dim = dims.image if name == "image_vector" else dims.text
+            return pa.list_(pa.float32(), dim) if dim else None
+        case "timestamp":
+            return pa.timestamp("us")
+        case "strings":
+            return pa.list_(pa.string())
+        case "pairs":
+            return pa.list_(pa.struct([("k", pa.string()), ("v", pa.string())]))
+        case "tags":
+            return pa.list_(pa.struct([("name", pa.string()), ("score", pa.float64()), ("origin", pa.string())]))
+        case "objects":
+            corners = [(corner, pa.float64()) for corner in ("left", "top", "right", "bottom")]
+            return pa.list_(pa.struct([("name", pa.string()), ("score", pa.float64()), *corners]))
+        case _:
+            return pa.type_for_alias(name)

@@ -1,0 +1,297 @@
+"""The one writer of the lake: gathers batches, commits them as a group, tidies up in between.
+
+::
+
+    submit ──► waiting ──(full, old or urgent)──► group ──► thumbnails, spans, assets, occurrences, gold, lineage
+                                                              │ fsync, ledger
+                                                              ▼
+                                                     futures resolve          then one step of maintenance
+
+Two writers would duplicate rows without any error, so a lock file lets one process in. Invariant: a future
+that resolved stands for rows that survive a power cut; one that failed may have left some of its rows behind,
+which submitting the batch again makes right.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from lakewatchd.config import LakeConfig
+from lakewatchd.core.clock import Clock, SystemClock
+from lakewatchd.errors import FatalError, LakewatchError, PauseError
+from lakewatchd.lake import codec, durable, schema
+from lakewatchd.lake.group import Group
+from lakewatchd.lake.lance_errors import translated
+from lakewatchd.lake.maintain import Maintenance
+from lakewatchd.lake.purge import forget_withdrawals, purge
+from lakewatchd.lake.rows import Batch
+from lakewatchd.lake.schema import ASSETS, GOLD, GOLD_GONE, LINEAGE, OCCURRENCES, SPANS, Dims
+from lakewatchd.lake.store import Store
+from lakewatchd.lake.thumbnails import Thumbnails
+from lakewatchd.lake.waiting import Waiting, WaitingRoom, settle
+
+log = logging.getLogger(__name__)
+
+IDLE_S = 2.0
+"""After this long without work, smaller debts are paid too."""
+
+
+class LakeWriter:
+    """Made by :meth:`open`; works while somebody awaits :meth:`run`."""
+
+    def __init__(
+        self,
+        store: Store,
+        thumbnails: Thumbnails,
+        ledger: durable.Ledger,
+        lock: int,
+        config: LakeConfig,
+        clock: Clock,
+        sync: bool,
+    ) -> None:
+        self._store, self._thumbnails, self._ledger, self._lock = store, thumbnails, ledger, lock
+        self._config, self._clock, self._sync = config, clock, sync
+        self._revision = ledger.revision
+        self._syncer = durable.Syncer(store.directory)
+        self._maintenance = Maintenance(store, config.optimize_commits)
+        self._waiting = WaitingRoom(config.commit_rows, config.commit_s)
+        self._chores: deque[tuple[Callable[[], Awaitable[None]], asyncio.Future[None]]] = deque()
+        self._arrived = asyncio.Event()
+        self._is_stopping = False
+
+    @classmethod
+    async def open(
+        cls,
+        directory: Path,
+        thumbnails: Path,
+        dims: Dims,
+        config: LakeConfig | None = None,
+        clock: Clock | None = None,
+        *,
+        sync: bool = True,
+    ) -> LakeWriter:
+        """Open or make the lake, undo what a power cut tore, remove orphaned files.
+
+        ``sync=False`` gives up promise 1 (power cuts) for speed; kill -9 is survived either way.
+        Raises ``AlreadyRunning``, ``SchemaTooNew``, ``FatalError`` for a damaged lake, ``OutOfSpace``.
+        """
+        with translated("opening the lake"):
+            lock = await asyncio.to_thread(durable.take_lock, directory)
+        try:
+            with translated("opening the lake"):
+                ledger = await asyncio.to_thread(durable.recover, directory)
+            store = await Store.open(directory, dims)
+            revision = await _newest_revision(store, ledger.revision)
+            writer = cls(
+                store,
+                await asyncio.to_thread(Thumbnails, thumbnails),
+                replace(ledger, schema=schema.SCHEMA_VERSION, revision=revision),
+                lock,
+                config or LakeConfig(),
+                clock or SystemClock(),
+                sync,
+            )
+            await writer._maintenance.tidy_at_start()
+            await writer._make_durable()
+        except BaseException:
+            os.close(lock)
+            raise
+        return writer
+
+    def submit(self, batch: Batch, *, urgent: bool = False) -> asyncio.Future[None]:
+        """Queue ``batch``; the future resolves once it is durable, or fails with the reason why it is not.
+
+        Raises ``ValueError`` for rows no table can hold, ``FatalError`` once the writer has stopped.
+        """
+        if self._is_stopping:
+            raise FatalError("the lake's writer has stopped")
+        codec.check(batch, self._store.dims)
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.add(Waiting(batch, urgent, self._clock.monotonic(), future))
+        self._arrived.set()
+        return future
+
+    async def purge(self, before: float) -> None:
+        """Forget occurrences that went, and assets that were withdrawn, before this time (s since the epoch)."""
+        await self._between_groups(lambda: self._purge(int(before * 1_000_000)))
+
+    async def optimize(self) -> None:
+        """Compact and index everything now."""
+        await self._between_groups(self._optimize)
+
+    async def run(self) -> None:
+        """Commit what is submitted until :meth:`stop`. Owned by the daemon: if it raises, nothing is written."""
+        try:
+            while self._waiting or self._chores or not self._is_stopping:
+                await self._until_due()
+                if self._waiting and self._due_in_s() <= 0:
+                    await self._commit(self._waiting.take())
+                await self._do_chores()
+                if await self._maintenance.step(is_idle=not self._waiting):
+                    await self._make_durable()
+        finally:
+            self._is_stopping = True
+            self._fail_the_rest()
+
+    def stop(self) -> None:
+        """Let :meth:`run` commit what waits, and return."""
+        self._is_stopping = True
+        self._arrived.set()
+
+    async def close(self) -> None:
+        """Give up the lock. After :meth:`run` has ended."""
+        self._is_stopping = True
+        self._store.close()
+        await asyncio.to_thread(self._thumbnails.close)
+        os.close(self._lock)
+
+    # --- when ---------------------------------------------------------------------------------------------
+
+    async def _until_due(self) -> None:
+        """Return when a group is due, a chore or a stop came, or it is time for idle maintenance."""
+        while not (self._is_stopping or self._chores):
+            wait_s = self._due_in_s()
+            if wait_s <= 0:
+                return
+            self._arrived.clear()
+            try:
+                async with asyncio.timeout(None if wait_s == float("inf") else wait_s):
+                    await self._arrived.wait()
+            except TimeoutError:
+                if not self._waiting:
+                    return
+
+    def _due_in_s(self) -> float:
+        if self._waiting:
+            return 0.0 if self._is_stopping else self._waiting.due_in_s(self._clock.monotonic())
+        return IDLE_S if self._maintenance.has_work(is_idle=True) else float("inf")
+
+    # --- what ---------------------------------------------------------------------------------------------
+
+    async def _commit(self, waiting: Sequence[Waiting]) -> None:
+        """Write the group; if that fails for another reason than room, each batch alone: only the guilty fails."""
+        error: LakewatchError | None = FatalError("the lake's writer was stopped")
+        try:
+            await self._write(Group.of(item.batch for item in waiting))
+            error = None
+        except LakewatchError as exc:
+            error = exc
+            if len(waiting) > 1 and not isinstance(exc, PauseError):
+                for item in waiting:
+                    await self._commit([item])
+        finally:
+            for item in waiting:
+                settle(item.future, error)
+
+    async def _write(self, group: Group) -> None:
+        revision = self._next_revision()
+        if group.thumbnails:
+            await asyncio.to_thread(self._thumbnails.put_many, group.thumbnails.items())
+        spans = [row for numbered in group.spans.values() for row in numbered.values()]
+        await self._merge(SPANS, [codec.span_record(row) for row in spans], revision)
+        await self._remove_old_spans(group)
+        await self._merge(ASSETS, [codec.asset_record(row) for row in group.assets.values()], revision)
+        await self._merge(OCCURRENCES, [codec.occurrence_record(row) for row in group.occurrences.values()], revision)
+        await self._merge(GOLD, [codec.gold_record(row) for row in group.served], revision)
+        if gone := group.withdrawn:
+            await self._merge(GOLD_GONE, [{"asset_id": asset_id} for asset_id in gone], revision)
+            await self._store.delete(GOLD, schema.is_in("asset_id", gone))
+        await self._merge(LINEAGE, [codec.run_record(run) for run in group.runs], revision)
+        await self._make_durable(revision)
+
+    async def _merge(self, spec: schema.TableSpec, records: Sequence[codec.Record], revision: int) -> None:
+        if not records:
+            return
+        rows = await asyncio.to_thread(codec.encode, records, self._store.arrow(spec), revision)
+        await (self._store.merge(spec, rows) if spec.key else self._store.append(spec, rows))
+        self._maintenance.note_commit(spec)
+
+    async def _remove_old_spans(self, group: Group) -> None:
+        """Spans that re-written assets no longer have: looked up first, since there hardly ever are any."""
+        if not group.assets:
+            return
+        old = await self._store.select(SPANS, ["asset_id", "span", "span_id"], schema.is_in("asset_id", group.assets))
+        columns = (old["asset_id"].to_pylist(), old["span"].to_pylist(), old["span_id"].to_pylist())
+        stale = [span_id for asset_id, span, span_id in zip(*columns, strict=True) if span not in group.spans[asset_id]]
+        if stale:
+            await self._store.delete(SPANS, schema.is_in("span_id", stale))
+
+    async def _purge(self, before: int) -> None:
+        await purge(self._store, self._thumbnails, before)
+        self._ledger = replace(self._ledger, forgotten=max(before, self._ledger.forgotten))
+        await self._make_durable()
+        await forget_withdrawals(self._store, before)
+
+    async def _optimize(self) -> None:
+        await self._maintenance.pay_all()
+        await self._make_durable()
+
+    # --- the rest -----------------------------------------------------------------------------------------
+
+    def _next_revision(self) -> int:
+        """Microseconds since the epoch, or one more than the last while the clock stands or runs backwards."""
+        self._revision = max(int(self._clock.now() * 1_000_000), self._revision + 1)
+        return self._revision
+
+    async def _make_durable(self, revision: int | None = None) -> None:
+        versions = await self._store.versions()
+        self._ledger = replace(self._ledger, versions=versions, revision=revision or self._ledger.revision)
+        with translated("syncing the lake"):
+            if self._sync:
+                await asyncio.to_thread(self._syncer.sync)
+            await asyncio.to_thread(durable.write_ledger, self._store.directory, self._ledger, sync=self._sync)
+
+    async def _between_groups(self, chore: Callable[[], Awaitable[None]]) -> None:
+        if self._is_stopping:
+            raise FatalError("the lake's writer has stopped")
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._chores.append((chore, future))
+        self._arrived.set()
+        await future
+
+    async def _do_chores(self) -> None:
+        while self._chores:
+            chore, future = self._chores.popleft()
+            error: LakewatchError | None = FatalError("the lake's writer was stopped")
+            try:
+                await chore()
+                error = None
+            except LakewatchError as exc:
+                error = exc
+            finally:
+                settle(future, error)
+
+    def _fail_the_rest(self) -> None:
+        futures = [item.future for item in self._waiting.take_all()] + [future for _, future in self._chores]
+        for future in futures:
+            settle(future, FatalError("the lake's writer has stopped"))
+
+
+@contextlib.asynccontextmanager
+async def serving(writer: LakeWriter) -> AsyncIterator[LakeWriter]:
+    """Run ``writer`` for as long as the block lasts, then commit what waits and close it."""
+    task = asyncio.create_task(writer.run())
+    try:
+        yield writer
+    finally:
+        writer.stop()
+        try:
+            await task
+        finally:
+            await writer.close()
+
+
+async def _newest_revision(store: Store, known: int) -> int:
+    """The greatest revision in any table: a crash can leave rows that the ledger does not know of."""
+    newest = known
+    for spec in schema.TABLES:
+        rows = await store.select(spec, ["revision"], f"revision > {known}")
+        newest = max([newest, *rows["revision"].to_pylist()])
+    return newest

@@ -1,0 +1,109 @@
+"""Thumbnails by asset: a SQLite file beside the tables, because Lance would rewrite the bytes on every upsert.
+
+One process writes, any number read at the same time (WAL). Invariant: a thumbnail is readable once
+:meth:`Thumbnails.put_many` has returned, and still is after a power cut.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from lakewatchd.core.asset import AssetId
+from lakewatchd.errors import Busy, FatalError, LakewatchError, OutOfSpace
+
+BUSY_S = 5.0
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS thumbnail (
+  asset_id TEXT PRIMARY KEY,  -- BLAKE3 of the content
+  image    BLOB NOT NULL      -- JPEG or WebP
+) WITHOUT ROWID
+"""
+
+
+class Thumbnails:
+    """Blocking calls of well under a millisecond each; may be used from any thread."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        """A reader may come before the first writer: it finds nothing until there is something."""
+        self._path, self._read_only = path, read_only
+        self._lock = threading.Lock()
+        self._db: sqlite3.Connection | None = None
+        if not read_only:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection()
+
+    def put_many(self, items: Iterable[tuple[AssetId, bytes]]) -> None:
+        with self._used() as db, db:
+            db.executemany("INSERT OR REPLACE INTO thumbnail VALUES (?, ?)", items)
+
+    def get(self, asset_id: AssetId) -> bytes | None:
+        with self._used(is_read=True) as db:
+            row = db.execute("SELECT image FROM thumbnail WHERE asset_id = ?", (asset_id,)).fetchone()
+        return row[0] if row else None
+
+    def delete(self, asset_ids: Iterable[AssetId]) -> None:
+        with self._used() as db, db:
+            db.executemany("DELETE FROM thumbnail WHERE asset_id = ?", ((asset_id,) for asset_id in asset_ids))
+
+    def ids(self) -> set[AssetId]:
+        with self._used(is_read=True) as db:
+            return {row[0] for row in db.execute("SELECT asset_id FROM thumbnail")}
+
+    def count(self) -> int:
+        with self._used(is_read=True) as db:
+            return int(db.execute("SELECT count(*) FROM thumbnail").fetchone()[0])
+
+    def close(self) -> None:
+        with self._lock:
+            if self._db is not None:
+                self._db.close()
+            self._db = None
+
+    @contextlib.contextmanager
+    def _used(self, is_read: bool = False) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            if is_read and self._read_only and self._db is None and not self._path.exists():
+                with contextlib.closing(sqlite3.connect(":memory:")) as empty:
+                    empty.execute(_SCHEMA)
+                    yield empty
+                return
+            try:
+                yield self._connection()
+            except sqlite3.Error as exc:
+                raise _translated(exc, self._path) from exc
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._db is None:
+            try:
+                self._db = self._open()
+            except sqlite3.Error as exc:
+                raise _translated(exc, self._path) from exc
+        return self._db
+
+    def _open(self) -> sqlite3.Connection:
+        uri = self._path.absolute().as_uri() + ("?mode=ro" if self._read_only else "?mode=rwc")
+        db = sqlite3.connect(uri, uri=True, timeout=BUSY_S, check_same_thread=False)
+        try:
+            if not self._read_only:
+                db.execute("PRAGMA journal_mode = WAL")
+                db.execute("PRAGMA synchronous = FULL")
+                with db:
+                    db.execute(_SCHEMA)
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+
+def _translated(exc: sqlite3.Error, path: Path) -> LakewatchError:
+    code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+        return OutOfSpace(f"cannot write thumbnails: {exc}", "free space on the file system of the lake")
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return Busy(f"thumbnails are locked: {exc}")
+    return FatalError(f"{path.name} cannot be used: {exc}", "move it away and restart: thumbnails are made again")
