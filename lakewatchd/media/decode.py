@@ -137,18 +137,22 @@ def _require_pixels(size: tuple[int, int], max_pixels: int) -> None:
         raise errors.TooLarge(f"{width} x {height} pixels, {max_pixels} are allowed", hint=_MAX_PIXELS_HINT)
 
 
-_TAIL_BYTES = 4096
+_TAIL_BYTES = 64 << 10
 
 
 def _require_end_of_jpeg(stream: BinaryIO) -> None:
     """Refuse a JPEG that ends in zeros without an end mark: a broken copy, which libjpeg decodes to grey."""
-    size = stream.seek(0, io.SEEK_END)
-    stream.seek(max(0, size - _TAIL_BYTES))
-    tail = stream.read(_TAIL_BYTES)
+    end = size = stream.seek(0, io.SEEK_END)
+    data = b""
+    while end > 0 and not data:
+        start = max(0, end - _TAIL_BYTES)
+        stream.seek(start)
+        data = stream.read(end - start).rstrip(b"\0")
+        end = start
+    zeros = size - end - len(data)
     stream.seek(0)
-    data = tail.rstrip(b"\0")
-    if len(tail) - len(data) > 16 and not data.endswith(b"\xff\xd9"):
-        raise errors.DamagedMedia("the file ends in zeros: a copy that was not finished")
+    if zeros > 16 and not data.endswith(b"\xff\xd9"):
+        raise errors.DamagedMedia(f"its last {zeros} bytes are zeros: a copy that was not finished")
 
 
 def _metadata(image: Image) -> tuple[exif.Facts, int, tuple[str, ...]]:

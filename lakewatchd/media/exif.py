@@ -156,6 +156,6 @@ def _number(value: object) -> str:
         return ""
     if not math.isfinite(number):
         return ""
-    if 0 < number < 0.3:
+    if 1e-6 < number < 0.3:
         return f"1/{round(1 / number)}"
-    return f"{number:.4f}".rstrip("0").rstrip(".")
+    return f"{number:.4f}".rstrip("0").rstrip(".") if abs(number) < 1e12 else f"{number:g}"

@@ -1,0 +1,217 @@
+"""A child may crash, hang, lie or be killed: the caller gets an answer, and the next call works."""
+
+import asyncio
+import json
+import os
+import signal
+import struct
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from lakewatchd import errors
+from lakewatchd.child import MAX_BLOB_BYTES, Child, ChildPool, Limits
+
+PROGRAM = """
+import os, signal, struct, sys, time
+from lakewatchd import errors
+from lakewatchd.child import serve
+
+def operations(note):
+    def fail(args, blobs):
+        raise getattr(errors, args["name"])("words", hint="do this")
+    def say(args, blobs):
+        os.write(int(sys.argv[2]), bytes.fromhex(args["frame"]))
+        time.sleep(0.1)
+    def notes(args, blobs):
+        note({"step": 1}), note({"step": 2})
+        return {}, ()
+    if os.environ.get("NO_START"):
+        raise errors.ModelUnavailable("no weights", hint="fetch them")
+    if os.environ.get("DIE_AT_START"):
+        os._exit(3)
+    return {
+        "echo": lambda args, blobs: ({"args": args, "pid": os.getpid()}, blobs),
+        "fail": fail, "say": say, "notes": notes,
+        "hang": lambda args, blobs: time.sleep(3600),
+        "exit": lambda args, blobs: os._exit(7),
+        "crash": lambda args, blobs: os.kill(os.getpid(), signal.SIGSEGV),
+        "eat": lambda args, blobs: (({}, ()) if bytearray(4 << 30) else None),
+        "bug": lambda args, blobs: 1 / 0,
+    }
+
+if __name__ == "__main__":
+    sys.exit(serve(operations))
+"""
+
+MakeChild = Callable[..., Child]
+
+
+@pytest.fixture
+async def make_child(tmp_path: Path) -> AsyncIterator[MakeChild]:
+    (tmp_path / "odd_child.py").write_text(PROGRAM)
+    children = []
+
+    def make(**env: str) -> Child:
+        path = f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+        children.append(Child("odd_child", Limits(memory_bytes=1 << 30), {"PYTHONPATH": path, **env}))
+        return children[-1]
+
+    yield make
+    for child in children:
+        await child.close()
+
+
+async def is_usable(child: Child) -> bool:
+    reply = await child.call("echo", {"a": 1}, (b"blob", b""))
+    return reply.header["args"] == {"a": 1} and reply.blobs == (b"blob", b"")
+
+
+async def test_one_process_answers_many_calls(make_child: MakeChild) -> None:
+    child = make_child()
+    first, second = [await child.call("echo", {"text": "\udcff\n\\"}) for _ in range(2)]
+    assert first.header == second.header
+    assert first.header["args"] == {"text": "\udcff\n\\"}
+
+
+async def test_large_blobs_arrive_whole(make_child: MakeChild) -> None:
+    blob = os.urandom(3_000_000)
+    reply = await make_child().call("echo", blobs=(blob, memoryview(blob)[::1]))
+    assert reply.blobs == (blob, blob)
+
+
+@pytest.mark.parametrize("name", ["DamagedMedia", "TooLarge", "Busy", "ModelUnavailable"])
+async def test_errors_travel_and_the_child_lives_on(make_child: MakeChild, name: str) -> None:
+    child = make_child()
+    await child.start()
+    pid = child.pid
+    with pytest.raises(getattr(errors, name)) as caught:
+        await child.call("fail", {"name": name})
+    assert (caught.value.message, caught.value.hint) == ("words", "do this")
+    assert await is_usable(child) and child.pid == pid
+
+
+async def test_a_hang_ends_at_its_deadline(make_child: MakeChild) -> None:
+    child = make_child()
+    await child.start()
+    pid = child.pid
+    with pytest.raises(errors.TimedOut):
+        await child.call("hang", deadline_s=0.2)
+    assert child.pid is None
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid or 0, 0)
+    assert await is_usable(child)
+
+
+@pytest.mark.parametrize(("op", "words"), [("exit", "status 7"), ("crash", "SIGSEGV"), ("bug", "status 1")])
+async def test_a_death_says_how(make_child: MakeChild, op: str, words: str) -> None:
+    child = make_child()
+    with pytest.raises(errors.WorkerDied, match=words):
+        await child.call(op)
+    assert await is_usable(child)
+
+
+async def test_killed_from_outside_while_idle_or_busy(make_child: MakeChild) -> None:
+    child = make_child()
+    for busy in (False, True):
+        await child.start()
+        call = asyncio.ensure_future(child.call("hang")) if busy else None
+        await asyncio.sleep(0)
+        os.kill(child.pid or 0, signal.SIGKILL)
+        if call:
+            with pytest.raises(errors.WorkerDied, match="SIGKILL"):
+                await call
+            assert await is_usable(child)
+
+
+async def test_memory_is_limited(make_child: MakeChild) -> None:
+    child = make_child()
+    with pytest.raises(errors.TooLarge):
+        await child.call("eat")
+    assert await is_usable(child)
+
+
+async def test_a_cancelled_call_leaves_no_half_read_answer(make_child: MakeChild) -> None:
+    child = make_child()
+    await child.start()
+    call = asyncio.ensure_future(child.call("hang"))
+    await asyncio.sleep(0.01)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert await is_usable(child)
+
+
+def frame(header: object) -> str:
+    raw = json.dumps(header).encode()
+    return (struct.pack("!I", len(raw)) + raw).hex()
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        "ffffffff",
+        frame({"blobs": [MAX_BLOB_BYTES, MAX_BLOB_BYTES]}),
+        frame({"blobs": [-1]}),
+        frame({"blobs": "many"}),
+        frame({}),
+        frame([1]),
+        frame("text"),
+        struct.pack("!I", 5).hex() + b"\xff\xfe{}x".hex(),
+        struct.pack("!I", 100_000).hex() + (b"[" * 100_000).hex(),
+    ],
+)
+async def test_a_child_that_breaks_the_protocol_is_replaced(make_child: MakeChild, lie: str) -> None:
+    child = make_child()
+    with pytest.raises(errors.WorkerDied):
+        await child.call("say", {"frame": lie}, deadline_s=10)
+    assert await is_usable(child)
+
+
+async def test_a_child_may_not_invent_errors(make_child: MakeChild) -> None:
+    for name in ("SystemExit", "annotations", "__doc__"):
+        child = make_child()
+        with pytest.raises(errors.DamagedMedia):
+            await child.call("say", {"frame": frame({"error": name, "message": "x", "blobs": []})})
+
+
+async def test_notes_arrive_before_the_answer(make_child: MakeChild) -> None:
+    child, heard = make_child(), []
+    child.on_note = lambda note: heard.append(note["step"])
+    await child.call("notes")
+    assert heard == [1, 2]
+
+
+async def test_loading_errors_are_told_at_the_start(make_child: MakeChild) -> None:
+    child = make_child(NO_START="1")
+    for _ in range(2):
+        with pytest.raises(errors.ModelUnavailable, match="no weights"):
+            await child.start()
+    with pytest.raises(errors.WorkerDied, match="status 3"):
+        await make_child(DIE_AT_START="1").start()
+
+
+async def test_sigterm_to_the_group_does_not_end_a_working_child(make_child: MakeChild) -> None:
+    child = make_child()
+    await child.start()
+    pid = child.pid
+    os.kill(pid or 0, signal.SIGTERM)
+    assert await is_usable(child) and child.pid == pid
+
+
+async def test_a_child_gains_no_rights(make_child: MakeChild) -> None:
+    child = make_child()
+    await child.start()
+    status = Path(f"/proc/{child.pid}/status").read_text()  # noqa: ASYNC240 - /proc does not block
+    assert "NoNewPrivs:\t1" in status
+
+
+async def test_a_pool_hands_out_idle_children(make_child: MakeChild) -> None:
+    pool = ChildPool((make_child(), make_child()))
+    async with pool.borrow() as one, pool.borrow() as other:
+        assert one is not other
+        assert await is_usable(one) and await is_usable(other)
+    assert len(pool.pids) == 2
+    await pool.close()
+    assert pool.pids == []
