@@ -1,0 +1,7 @@
+"""The running daemon: the only place that builds objects and connects rooms.
+
+``service``  builds everything, runs it, stops it
+``wiring``   the small adapters between rooms that do not know each other
+``report``   what ``lakewatchd status`` shows, live or from files
+``orders``   what the control socket can ask for
+"""

@@ -1,0 +1,193 @@
+"""What the control socket can ask of the daemon. Each order is a function: arguments in, answer out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lakewatchd.control import Handler, Json
+from lakewatchd.core.asset import PathKey, path_text, text_path
+from lakewatchd.core.status import Explanation, Fact, ScanListing, ScanView
+from lakewatchd.core.wire import to_json
+from lakewatchd.daemon import report
+from lakewatchd.errors import LakewatchError, RootAway
+from lakewatchd.lake.rows import Presence
+
+if TYPE_CHECKING:
+    from lakewatchd.daemon.service import Daemon
+
+IDLE_POLL_S = 0.05
+
+
+def table(daemon: Daemon) -> Mapping[str, Handler]:
+    """Name -> handler, for :class:`~lakewatchd.control.ControlServer`."""
+    orders = {
+        "status": _status,
+        "wait_idle": _wait_idle,
+        "scan": _scan,
+        "queue_list": _queue_list,
+        "queue_retry": _queue_retry,
+        "queue_pause": _queue_pause,
+        "queue_resume": _queue_resume,
+        "explain": _explain,
+        "stop": _stop,
+    }
+
+    def bind(order: Any) -> Handler:
+        async def handler(args: Json) -> Json:
+            answer: Json = await order(daemon, args)
+            return answer
+
+        return handler
+
+    return {name: bind(order) for name, order in orders.items()}
+
+
+async def _status(daemon: Daemon, _args: Json) -> Json:
+    answer: Json = to_json(await report.live(daemon))
+    return answer
+
+
+async def _wait_idle(daemon: Daemon, _args: Json) -> Json:
+    """Return when all that was on disk at the call has been seen, and nothing is left to do but parked jobs."""
+    await asyncio.gather(*(source.wait_caught_up() for source in daemon.sources.values()))
+    while (await daemon.queue_thread(daemon.queue.counts)).pending:  # noqa: ASYNC110 - the queue is not ours to hook
+        await asyncio.sleep(IDLE_POLL_S)
+    return {"parked": (await report.live(daemon)).parked_count}
+
+
+async def _scan(daemon: Daemon, args: Json) -> Json:
+    name = args.get("root")
+    if name is not None and name not in daemon.sources:
+        raise LakewatchError(f"there is no root {name!r}", f"roots: {', '.join(daemon.sources)}")
+    chosen = [source for key, source in daemon.sources.items() if name in (None, key)]
+    scans = await asyncio.gather(*(_scan_one(source) for source in chosen))
+    answer: Json = to_json(ScanListing(tuple(scans)))
+    return answer
+
+
+async def _scan_one(source: Any) -> ScanView:
+    try:
+        done = await source.request_scan()
+    except RootAway as exc:
+        return ScanView(source.root.name, 0, 0, 0, 0.0, problem=exc.message)
+    return ScanView(source.root.name, done.seen, done.added + done.modified, done.removed, done.duration_s)
+
+
+async def _queue_list(daemon: Daemon, args: Json) -> Json:
+    def listing() -> Json:
+        found = report.queue_listing(
+            daemon.queue,
+            parked=bool(args.get("parked")),
+            reason=args.get("reason"),
+            stage=args.get("stage"),
+            limit=int(args.get("limit", 50)),
+        )
+        answer: Json = to_json(found)
+        return answer
+
+    return await daemon.queue_thread(listing)
+
+
+async def _queue_retry(daemon: Daemon, args: Json) -> Json:
+    """Parked jobs run again: all, or those of a reason, a stage or one path."""
+    reason, stage, path = args.get("reason"), args.get("stage"), args.get("path")
+    if path is None:
+        count = await daemon.queue_thread(daemon.queue.unpark, reason, stage)
+    else:
+        count = await _retry_path(daemon, _place(daemon, str(path)))
+    daemon.pool.wake()
+    return {"count": count}
+
+
+async def _retry_path(daemon: Daemon, key: PathKey) -> int:
+    count = await daemon.queue_thread(daemon.queue.unpark, None, None, key.occurrence_id)
+    known = await daemon.context.known.at(key)
+    if known is not None:
+        count += await daemon.queue_thread(daemon.queue.unpark, None, None, known.asset_id)
+    return count
+
+
+async def _queue_pause(daemon: Daemon, _args: Json) -> Json:
+    await daemon.queue_thread(daemon.queue.pause, "*", "asked for")
+    return {"count": 1}
+
+
+async def _queue_resume(daemon: Daemon, _args: Json) -> Json:
+    resumed = await daemon.queue_thread(daemon.queue.resume, "*")
+    daemon.pool.wake()
+    return {"count": int(resumed)}
+
+
+async def _stop(daemon: Daemon, _args: Json) -> Json:
+    daemon.stopping.set()
+    return {}
+
+
+async def _explain(daemon: Daemon, args: Json) -> Json:
+    answer: Json = to_json(await explain(daemon, _place(daemon, str(args["path"]))))
+    return answer
+
+
+async def explain(daemon: Daemon, key: PathKey) -> Explanation:
+    """All that is known of one place, and what will happen next."""
+    facts = [Fact("place", key.text)]
+    ignored = daemon.context.files.why_ignored(key)
+    if ignored:
+        return Explanation(
+            key.text, (*facts, Fact("ignored by", ignored)), "left out by rule: it is in no table and no view"
+        )
+    row = await daemon.reader.occurrence(key)
+    parked = [job for job in await daemon.queue_thread(daemon.queue.parked, None, None, report.PARKED_SHOWN)
+              if job.key in (key.occurrence_id, row.asset_id if row else None)]  # fmt: skip
+    for job in parked:
+        facts += [Fact("parked", f"{job.stage}: {job.reason}: {job.message}"), Fact("hint", job.hint or "-")]
+    if row is None or row.presence is Presence.GONE:
+        verdict = (
+            "parked: mend the cause, then `lakewatchd queue retry`"
+            if parked
+            else _unknown(daemon, key, row is not None)
+        )
+        return Explanation(key.text, tuple(facts), verdict)
+    facts += await _asset_facts(daemon, row.asset_id)
+    verdict = "indexed and shown in the view" if not parked else "shown in the view, but not understood"
+    return Explanation(key.text, tuple(facts), verdict)
+
+
+def _unknown(daemon: Daemon, key: PathKey, was_known: bool) -> str:
+    if was_known:
+        return "it was here once and is gone"
+    if daemon.sources[key.root].status.settling:
+        return "not known yet: it may be settling; it is taken up once its size and time stop moving"
+    return "not known: no such file, or it is queued and will be looked at soon"
+
+
+async def _asset_facts(daemon: Daemon, asset_id: str) -> list[Fact]:
+    facts = [Fact("asset", asset_id)]
+    gold = await daemon.reader.gold(asset_id)
+    silver = await daemon.reader.asset(asset_id)
+    if gold is not None:
+        tags = ", ".join(f"{tag.name} {tag.score:.2f} ({tag.origin})" for tag in gold.tags)
+        facts += [
+            Fact("kind", gold.kind.value),
+            Fact("title", gold.title),
+            Fact("category", f"{gold.category} {gold.category_score:.2f}"),
+            Fact("tags", tags or "none"),
+            Fact("filed under", f"{gold.dated_at:%Y-%m-%d} ({gold.dated_by})"),
+            Fact("places", str(gold.occurrences)),
+        ]
+    if silver is not None:
+        facts += [Fact(f"{stage} by", made) for stage, made in sorted(silver.transforms.items()) if made]
+    return facts
+
+
+def _place(daemon: Daemon, text: str) -> PathKey:
+    """The place a path of this machine names. Raises :class:`LakewatchError` if no root holds it."""
+    path = Path(text_path(text))
+    for root in daemon.config.roots:
+        if path.is_relative_to(root.path):
+            inside = str(path.relative_to(root.path))
+            return PathKey(root.name, "" if inside == "." else inside)
+    raise LakewatchError(f"{path_text(str(path))} lies in no root", "roots are listed by `lakewatchd status`")

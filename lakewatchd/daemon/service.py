@@ -1,0 +1,270 @@
+"""Build everything, run it, stop it.
+
+::
+
+    lock lake ─► open queue ─► choose models ─► queue what is stale ─► READY ─► run ─► SIGTERM ─► sources stop
+    ─► running jobs finish (at most drain_s) ─► last commit ─► children end ─► exit 0
+
+Every task has an owner here. If one fails, all stop: there is no half a daemon.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+
+from lakewatchd import telemetry
+from lakewatchd.config import Config
+from lakewatchd.control import ControlServer
+from lakewatchd.core.clock import Clock, SystemClock
+from lakewatchd.core.event import FileEvent
+from lakewatchd.core.job import Again, Handled, Job, Lane, Priority
+from lakewatchd.daemon import orders, report
+from lakewatchd.daemon.wiring import KnownPlaces, QueueThread, RootFiles, ScanMemory, jobs
+from lakewatchd.errors import ConfigError, FatalError, LakewatchError, RootAway
+from lakewatchd.lake.reader import LakeReader
+from lakewatchd.lake.schema import Dims
+from lakewatchd.lake.tables import LakeWriter, serving
+from lakewatchd.media.sandbox import Decoders
+from lakewatchd.models.base import Role
+from lakewatchd.models.client import Inference
+from lakewatchd.models.resolve import Resolved, resolve
+from lakewatchd.queue.store import QueueStore
+from lakewatchd.queue.worker import WorkerPool
+from lakewatchd.sources.live import RootSource
+from lakewatchd.sources.roots import Root
+from lakewatchd.stages import chunk, detect, embed, index, ingest, plan
+from lakewatchd.stages.base import Context, Result, Stage
+from lakewatchd.stages.tag import Tagger
+from lakewatchd.taxonomy import Taxonomy
+from lakewatchd.taxonomy import parse as read_taxonomy
+
+_log = logging.getLogger(__name__)
+
+STATUS_S = 2.0
+"""How often systemd's status line is renewed."""
+STALE_BATCH = 5000
+ROOT_AWAY_S = 30.0
+
+
+@dataclass(slots=True)
+class Daemon:
+    """Everything that runs, built by :func:`open_daemon`. Nobody else keeps references to rooms."""
+
+    config: Config
+    clock: Clock
+    queue: QueueStore
+    queue_thread: QueueThread
+    writer: LakeWriter
+    reader: LakeReader
+    decoders: Decoders
+    models: Inference
+    context: Context
+    stages: dict[str, Stage]
+    sources: dict[str, RootSource]
+    pool: WorkerPool
+    lag: telemetry.LoopLag = field(default_factory=telemetry.LoopLag)
+    started_s: float = field(default_factory=time.monotonic)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def handle(self, job: Job) -> Handled:
+        """A job in, a verdict out; its rows are on their way to the lake."""
+        try:
+            result = await self._run_stage(job)
+        except RootAway as away:  # its jobs wait for it; those of other roots go on
+            return Handled(Again(ROOT_AWAY_S, away.message))
+        durable = None
+        if result.batch is not None:
+            durable = self.writer.submit(result.batch, urgent=job.priority <= Priority.CHANGED)
+        if result.error is not None:
+            if durable is not None:
+                await durable
+            raise result.error
+        return Handled(result.outcome, durable)
+
+    async def _run_stage(self, job: Job) -> Result:
+        if job.stage == ingest.NAME:
+            return await ingest.run(job, self.context)
+        if job.stage == index.NAME:
+            return await index.run(job, self.context, self.stages)
+        raise FatalError(f"unknown stage {job.stage!r} in the queue", "was it written by a newer version?")
+
+    async def emit(self, events: Sequence[FileEvent]) -> None:
+        """Where sources put what they see. Returns once it is durable."""
+        await self.queue_thread(self.queue.put, jobs(events))
+        self.pool.wake()
+
+    async def queue_stale(self) -> int:
+        """Work that today's code, models or settings would do differently goes into the queue."""
+        count = 0
+        for name, stage in self.stages.items():
+            stale = await self.reader.stale(name, stage.transform.id, STALE_BATCH)
+            while stale:
+                specs = [plan.index_spec(asset_id, Priority.BACKFILL) for asset_id in stale]
+                count += await self.queue_thread(self.queue.put, specs)
+                stale = await self.reader.stale(name, stage.transform.id, STALE_BATCH, after=stale[-1])
+        if count:
+            _log.info("%d assets were made by other code, models or settings: they are queued", count)
+        return count
+
+
+async def run(config: Config, *, on_ready: Callable[[Daemon], None] | None = None) -> int:
+    """The daemon, until SIGTERM or SIGINT. Returns the exit status; raises what must not be survived."""
+    async with open_daemon(config) as daemon:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, _stop, daemon, loop)
+        try:
+            await _serve(daemon, on_ready)
+        except BaseExceptionGroup as failed:
+            raise _cause(failed) from failed
+    return 0
+
+
+def _stop(daemon: Daemon, loop: asyncio.AbstractEventLoop) -> None:
+    """The first signal asks, the second insists."""
+    _log.info("stopping: running jobs get %.0f s", daemon.config.daemon.drain_s)
+    daemon.stopping.set()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, lambda: signal.raise_signal(signal.SIGKILL))
+
+
+async def _serve(daemon: Daemon, on_ready: Callable[[Daemon], None] | None) -> None:
+    control = ControlServer(daemon.config.socket_path, orders.table(daemon))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(daemon.pool.run(), name="pool")
+        await daemon.queue_stale()
+        sources = [tasks.create_task(source.run(), name=source.root.name) for source in daemon.sources.values()]
+        side = [tasks.create_task(daemon.lag.run(), name="lag"), tasks.create_task(_report(daemon), name="report")]
+        await control.start()
+        try:
+            telemetry.notify("READY=1")
+            _log.info("ready: %d roots, lake at %s", len(sources), daemon.config.lake_dir)
+            if on_ready is not None:
+                on_ready(daemon)
+            await daemon.stopping.wait()
+            telemetry.notify("STOPPING=1")
+        finally:
+            await control.close()
+            for task in (*sources, *side):
+                task.cancel()
+            await daemon.pool.drain(daemon.config.daemon.drain_s)
+
+
+async def _report(daemon: Daemon) -> None:
+    """Tell systemd how it goes. The watchdog is fed from here: a loop that hangs stops feeding it."""
+    interval = telemetry.watchdog_interval_s()
+    every = min(STATUS_S, interval) if interval else STATUS_S
+    before = ""
+    while True:
+        headline = (await report.live(daemon)).headline
+        if headline != before:
+            telemetry.notify_status(headline)
+            before = headline
+        telemetry.notify("WATCHDOG=1")
+        await asyncio.sleep(every)
+
+
+@contextlib.asynccontextmanager
+async def open_daemon(config: Config, clock: Clock | None = None) -> AsyncIterator[Daemon]:
+    """Everything built, nothing started but the lake's writer. Closed in the reverse order, whatever happens."""
+    clock = clock or SystemClock()
+    await asyncio.to_thread(_make_places, config)
+    taxonomy = read_taxonomy(config.tags.taxonomy)
+    models = Inference(config.models, resolve(config.models, config.model_dir), on_progress=_log.info)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(models.close)
+        writer = await stack.enter_async_context(serving(await _open_lake(config, models.resolved, clock)))
+        queue_thread = QueueThread()
+        stack.callback(queue_thread.close)
+        queue = await queue_thread(QueueStore, config.queue_path, config.queue, clock)
+        stack.push_async_callback(queue_thread, queue.close)
+        lost = await queue_thread(queue.reclaim_all)
+        if lost:
+            _log.warning("%d jobs were cut off by the last stop: they run again", lost)
+        decoders = Decoders(config.decode, config.workers.decoders)
+        stack.push_async_callback(decoders.close)
+        yield _connect(config, clock, queue, queue_thread, writer, taxonomy, decoders, models)
+
+
+def _make_places(config: Config) -> None:
+    try:
+        config.daemon.state_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
+    except OSError as exc:
+        hint = "create it for the user that runs lakewatchd, or set daemon.state_dir"
+        raise ConfigError(f"cannot use {config.daemon.state_dir}: {exc.strerror}", hint) from exc
+
+
+async def _open_lake(config: Config, resolved: Resolved, clock: Clock) -> LakeWriter:
+    image_text, text = resolved.info(Role.IMAGE_TEXT), resolved.info(Role.TEXT)
+    dims = Dims(image_text.dim if image_text else 0, text.dim if text else 0)
+    return await LakeWriter.open(config.lake_dir, config.thumbnail_path, dims, config.lake, clock)
+
+
+def _connect(
+    config: Config,
+    clock: Clock,
+    queue: QueueStore,
+    queue_thread: QueueThread,
+    writer: LakeWriter,
+    taxonomy: Taxonomy,
+    decoders: Decoders,
+    models: Inference,
+) -> Daemon:
+    reader = LakeReader(config.lake_dir)
+    sources: dict[str, RootSource] = {}
+    known = KnownPlaces(queue.seen, queue_thread)
+    context = Context(config, clock, reader, RootFiles(sources), known, decoders, models)
+    lanes = {Lane.FAST: config.workers.fast, Lane.HEAVY: config.workers.heavy}
+    daemon: Daemon
+
+    async def handle(job: Job) -> Handled:
+        return await daemon.handle(job)
+
+    pool = WorkerPool(queue, lanes, config.workers.reserved, handle, clock, config.queue, queue_thread)
+    daemon = Daemon(
+        config, clock, queue, queue_thread, writer, reader, decoders, models, context,
+        _stages(config, models.resolved, taxonomy), sources, pool,
+    )  # fmt: skip
+    memory = ScanMemory(config.queue_path)
+    excluded = _own_places(config)
+    for root in config.roots:
+        place = Root(root.name, root.path)
+        sources[root.name] = RootSource(place, config.watch, memory, daemon.emit, clock, excluded=excluded)
+    return daemon
+
+
+def _stages(config: Config, resolved: Resolved, taxonomy: Taxonomy) -> dict[str, Stage]:
+    """The stages that can run here, by name. A model that is not to be had takes its stage with it."""
+    image_text, text, detector = (resolved.info(role) for role in (Role.IMAGE_TEXT, Role.TEXT, Role.DETECTOR))
+    stages = [chunk.stage(config.decode)]
+    detecting = detect.stage(detector) if detector else None
+    embedding = embed.stage(image_text, text) if image_text or text else None
+    tagger = Tagger(taxonomy, embedding, detecting, image_text.name if image_text else "")
+    stages += [stage for stage in (detecting, embedding, tagger.stage) if stage is not None]
+    return {stage.name: stage for stage in stages}
+
+
+def _own_places(config: Config) -> frozenset[tuple[int, int]]:
+    """(device, inode) of what is ours: never indexed, should it lie below a root after all."""
+    places = (config.daemon.state_dir, config.daemon.runtime_dir, config.view.mountpoint)
+    stats = [place.stat() for place in places if place.exists()]
+    return frozenset((stat.st_dev, stat.st_ino) for stat in stats)
+
+
+def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error that explains the others: one of ours if there is one."""
+    leaves: list[BaseException] = []
+    pending: list[BaseException] = [group]
+    while pending:
+        error = pending.pop(0)
+        if isinstance(error, BaseExceptionGroup):
+            pending[:0] = error.exceptions
+        else:
+            leaves.append(error)
+    return next((error for error in leaves if isinstance(error, LakewatchError)), leaves[0])

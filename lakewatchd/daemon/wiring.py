@@ -1,0 +1,103 @@
+"""Adapters between rooms that do not know each other. No policy lives here."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from lakewatchd.core.asset import Occurrence, PathKey, Version
+from lakewatchd.core.event import Change, FileEvent
+from lakewatchd.core.job import JobSpec
+from lakewatchd.errors import RootAway
+from lakewatchd.queue.database import Database
+from lakewatchd.queue.seen import SeenStore
+from lakewatchd.sources.live import RootSource
+from lakewatchd.stages import ingest
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class QueueThread:
+    """The one thread that touches the queue database."""
+
+    def __init__(self) -> None:
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="queue")
+
+    async def __call__(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, lambda: call(*args, **kwargs))
+
+    def close(self) -> None:
+        self._executor.shutdown(wait=True)
+
+
+class KnownPlaces:
+    """``stages.base.Known`` over the queue's seen table."""
+
+    def __init__(self, seen: SeenStore, thread: QueueThread) -> None:
+        self._seen = seen
+        self._thread = thread
+
+    async def at(self, key: PathKey) -> Occurrence | None:
+        return await self._thread(self._seen.get, key)
+
+    async def twin(self, root: str, version: Version) -> Occurrence | None:
+        return await self._thread(self._seen.by_version, root, version)
+
+
+class ScanMemory:
+    """``sources.known.Known`` over the queue's seen table, for scan threads: a connection of their own, read-only."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._local = threading.local()
+
+    @property
+    def _seen(self) -> SeenStore:
+        if not hasattr(self._local, "seen"):
+            self._local.seen = SeenStore(Database(self._path, readonly=True))
+        store: SeenStore = self._local.seen
+        return store
+
+    def directory(self, root: str, dir: str) -> Mapping[str, Version]:
+        return {name: version for name, (version, _asset) in self._seen.directory(root, dir).items()}
+
+    def subdirectories(self, root: str, dir: str) -> set[str]:
+        return self._seen.subdirectories(root, dir)
+
+    def under(self, root: str, dir: str) -> Iterator[PathKey]:
+        return self._seen.under(root, dir)
+
+    def count(self, root: str) -> int:
+        return self._seen.count(root)
+
+
+class RootFiles:
+    """``stages.base.Files`` over the roots."""
+
+    def __init__(self, sources: Mapping[str, RootSource]) -> None:
+        self._sources = sources
+
+    def _source(self, key: PathKey) -> RootSource:
+        source = self._sources.get(key.root)
+        if source is None:
+            raise RootAway(f"root {key.root!r} is not configured any more", "add it back, or let its assets expire")
+        return source
+
+    def path(self, key: PathKey) -> Path:
+        return self._source(key).local_path(key.path)
+
+    def why_ignored(self, key: PathKey) -> str | None:
+        return self._source(key).why_ignored(key.path)
+
+    async def look(self, key: PathKey) -> Version | None:
+        return await self._source(key).look(key.path)
+
+
+def jobs(events: Sequence[FileEvent]) -> list[JobSpec]:
+    """The work an event means. Directories are the sources' business: they were scanned already."""
+    return [ingest.spec(e.key, e.priority, e.version) for e in events if e.change is not Change.DIRTY]

@@ -1,0 +1,105 @@
+"""Which content lies at a path? Hash it, note the occurrence, and pass the asset on.
+
+The event that led here is only a hint; the disk is asked again, so that merged, doubled, late and reordered
+events all end in the same rows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from lakewatchd.core.asset import AssetId, Occurrence, PathKey, Version, path_text, text_path
+from lakewatchd.core.content import Identity
+from lakewatchd.core.job import Again, Done, Job, JobSpec, Priority, Skip
+from lakewatchd.core.lineage import RunState, StageRun, Transform
+from lakewatchd.lake.rows import Batch, OccurrenceRow, Presence
+from lakewatchd.stages import plan
+from lakewatchd.stages.base import Context, Result
+
+NAME = "ingest"
+TRANSFORM = Transform.of(NAME, 1, {"hash": "blake3"})
+
+
+def spec(key: PathKey, priority: Priority, version: Version | None = None, delay_s: float = 0.0) -> JobSpec:
+    """The job that looks at a place. ``version`` tells a rescan of the same bytes from news."""
+    payload: dict[str, object] = {"root": key.root, "path": path_text(key.path)}
+    if version is not None:
+        payload["version"] = [version.size_bytes, version.mtime_ns, version.inode]
+    return JobSpec(NAME, key.occurrence_id, payload, priority, delay_s=delay_s)
+
+
+def place(payload: dict[str, object]) -> PathKey:
+    return PathKey(str(payload["root"]), text_path(str(payload["path"])))
+
+
+async def run(job: Job, ctx: Context) -> Result:
+    key = place(job.payload)
+    known = await ctx.known.at(key)
+    version = None if ctx.files.why_ignored(key) else await ctx.files.look(key)
+    if version is None:
+        return await _gone(key, known, job, ctx)
+    if known is not None and known.version == version:
+        return Result(Skip("unchanged"))
+    started = ctx.clock.now(), ctx.clock.monotonic()
+    try:
+        identity = await _same_file(key, version, ctx) or await ctx.decoders.identify(str(ctx.files.path(key)))
+    except FileNotFoundError:
+        return await _gone(key, known, job, ctx)
+    if identity is None:
+        return Result(Again(ctx.config.watch.settle_open_s))
+    return await _found(key, identity, known, job, ctx, started)
+
+
+async def _same_file(key: PathKey, version: Version, ctx: Context) -> Identity | None:
+    """A rename or a hard link of a file we know: its content need not be read again."""
+    twin = await ctx.known.twin(key.root, version)
+    if twin is None or twin.key == key:
+        return None
+    row = await ctx.lake.occurrence(twin.key)
+    if row is None or row.asset_id != twin.asset_id or _suffix(key) != _suffix(twin.key):
+        return None  # another extension may make it another kind of text: look inside
+    return Identity(row.asset_id, version, row.kind, row.mime)
+
+
+async def _found(
+    key: PathKey, identity: Identity, known: Occurrence | None, job: Job, ctx: Context, started: tuple[float, float]
+) -> Result:
+    now = ctx.clock.now()
+    before = await ctx.lake.occurrence(key) if known is not None else None
+    row = OccurrenceRow(
+        key=key,
+        asset_id=identity.asset_id,
+        kind=identity.kind,
+        mime=identity.mime,
+        version=identity.version,
+        presence=Presence.PRESENT,
+        first_seen=before.first_seen if before is not None else now,
+        last_seen=now,
+    )
+    then = [plan.index_spec(identity.asset_id, job.priority, identity.kind)]
+    if known is not None and known.asset_id != identity.asset_id:
+        then.append(plan.index_spec(known.asset_id, job.priority))
+    return Result(
+        Done(then=tuple(then), seen=(Occurrence(key, identity.asset_id, identity.version),)),
+        Batch(occurrences=(row,), runs=(_run(key, started, ctx, identity.asset_id),)),
+    )
+
+
+async def _gone(key: PathKey, known: Occurrence | None, job: Job, ctx: Context) -> Result:
+    if known is None:
+        return Result(Skip("never seen"))
+    row = await ctx.lake.occurrence(key)
+    done = Done(then=(plan.index_spec(known.asset_id, job.priority),), gone=(key,))
+    if row is None:
+        return Result(done)
+    gone = dataclasses.replace(row, presence=Presence.GONE, last_seen=ctx.clock.now())
+    return Result(done, Batch(occurrences=(gone,)))
+
+
+def _run(key: PathKey, started: tuple[float, float], ctx: Context, asset_id: AssetId) -> StageRun:
+    at, since = started
+    return StageRun(key.text, NAME, TRANSFORM.id, at, ctx.clock.monotonic() - since, RunState.DONE, asset_id)
+
+
+def _suffix(key: PathKey) -> str:
+    return key.path.rpartition("/")[2].rpartition(".")[2].lower()
