@@ -9,12 +9,13 @@ import enum
 import importlib.util
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lakewatchd.config import Config
+from lakewatchd.config import SYSTEM_CONFIG, Config
 from lakewatchd.core.asset import path_text
 
 FUSE_CONF = Path("/etc/fuse.conf")
@@ -62,7 +63,9 @@ def check_roots(config: Config) -> Iterator[Finding]:
 def check_state(config: Config) -> Iterator[Finding]:
     for about, path in (("state", config.daemon.state_dir), ("runtime", config.daemon.runtime_dir)):
         nearest = _nearest(path)
-        if not os.access(nearest, os.W_OK | os.X_OK):
+        if about == "runtime" and nearest != path and config.source == SYSTEM_CONFIG:
+            yield Finding(Level.OK, about, f"{path} is made when the service starts")
+        elif not os.access(nearest, os.W_OK | os.X_OK):
             fix = f"install -d -o {_user()} -m 750 {path}   (as root)"
             yield Finding(Level.ERROR, about, f"{path} cannot be written by {_user()}", fix)
         elif path.is_dir() and path.stat().st_mode & 0o007 and about == "state":
@@ -107,7 +110,7 @@ def check_fuse(config: Config) -> Iterator[Finding]:
     elif os.geteuid() != 0 and shutil.which("fusermount3") is None:
         yield Finding(Level.ERROR, "fuse", "fusermount3 is missing", "apt-get install fuse3")
     elif importlib.util.find_spec("pyfuse3") is None:
-        fix = "apt-get install libfuse3-dev pkg-config gcc && pip install 'lakewatchd[view]'"
+        fix = f"apt-get install libfuse3-dev pkg-config gcc && {sys.prefix}/bin/pip install 'lakewatchd[view]'"
         yield Finding(Level.ERROR, "fuse", "pyfuse3 is not installed: no view", fix)
     elif config.view.allow_other and os.geteuid() != 0 and not _user_allow_other():
         fix = f"echo user_allow_other >> {FUSE_CONF}   (as root)"
@@ -132,7 +135,7 @@ def check_extras(config: Config) -> Iterator[Finding]:
             yield Finding(Level.OK, about, f"not installed; would add {adds}")
         elif missing:
             text = f"{', '.join(missing)} not installed; without: no {adds}"
-            yield Finding(Level.WARNING, about, text, f"pip install 'lakewatchd[{extra}]'")
+            yield Finding(Level.WARNING, about, text, f"{sys.prefix}/bin/pip install 'lakewatchd[{extra}]'")
         else:
             yield Finding(Level.OK, about, adds)
 

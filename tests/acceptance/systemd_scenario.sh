@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Run inside scripts/systemd-box by test_systemd_service.py: a machine's life with lakewatchd, told into files of $1.
+set -euxo pipefail
+out=$1
+exec >"$out/log" 2>&1
+
+wait_for() { # SECONDS COMMAND...
+    local until=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        [ $SECONDS -lt $until ] || return 1
+        sleep 0.2
+    done
+}
+
+scripts/install --extras view --no-start
+scripts/install --extras view --no-start # again: must change nothing
+
+install -d -m 755 /srv/photos
+printf '\n[[root]]\nname = "photos"\npath = "/srv/photos"\n' >>/etc/lakewatchd/lakewatchd.toml
+sed -i 's/^settle_open_s = .*/settle_open_s = 1.0/' /etc/lakewatchd/lakewatchd.toml
+runuser -u lakewatchd -- lakewatchd check >"$out/check" || true
+systemctl start lakewatchd lakewatchd-view
+systemctl is-active lakewatchd lakewatchd-view >"$out/active"
+
+cp "$2" /srv/photos/red.png
+timeout 60 lakewatchd status --wait
+wait_for 20 cmp /mnt/lake/by-root/photos/red.png "$2" && echo same >"$out/view"
+runuser -u nobody -- cat /mnt/lake/by-kind/image/red.png | cmp - "$2" && echo same >"$out/view-of-others"
+systemctl show --property=StatusText lakewatchd >"$out/status-text"
+systemctl status lakewatchd --no-pager >"$out/systemctl-status"
+lakewatchd status --json >"$out/status.json"
+
+systemctl stop lakewatchd
+systemctl show --property=Result --property=ExecMainStatus lakewatchd >"$out/stopped"
+lakewatchd status --json >"$out/down.json" || echo $? >"$out/down-code"
+cmp /mnt/lake/by-root/photos/red.png "$2" && echo same >"$out/view-while-down"
+
+systemctl start lakewatchd
+timeout 60 lakewatchd status --wait >"$out/restarted"
+systemctl kill --signal=KILL lakewatchd
+wait_for 30 lakewatchd status >"$out/after-kill"
+
+systemctl kill --signal=KILL lakewatchd-view
+wait_for 30 cmp /mnt/lake/by-root/photos/red.png "$2" && echo same >"$out/view-after-kill"
+
+echo 'nonsense = 1' >>/etc/lakewatchd/lakewatchd.toml
+systemctl restart lakewatchd || true
+sleep 7 # longer than RestartSec: it must have stayed down
+systemctl show --property=ActiveState --property=NRestarts --property=ExecMainStatus lakewatchd >"$out/bad-config"
+sed -i '$d' /etc/lakewatchd/lakewatchd.toml
+
+systemctl stop lakewatchd-view
+! mountpoint -q /mnt/lake && echo unmounted >"$out/unmounted"
+scripts/uninstall
+test -e /var/lib/lakewatchd/queue.db && test -e /etc/lakewatchd/lakewatchd.toml && echo kept >"$out/kept"
+scripts/uninstall --purge
+! test -e /var/lib/lakewatchd && ! getent passwd lakewatchd && cmp /srv/photos/red.png "$2" && echo purged >"$out/purged"

@@ -1,0 +1,97 @@
+"""The units on a real systemd: install, start, drop a photo, status, stop, restart, kill, wrong config, uninstall.
+
+The scenario runs once, in a throw-away box; each test looks at one thing it left behind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+CHECKOUT = Path(__file__).parents[2]
+
+pytestmark = [
+    pytest.mark.systemd,
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(os.geteuid() != 0, reason="a box needs root"),
+    pytest.mark.skipif(shutil.which("dbus-daemon") is None, reason="needs dbus: scripts/setup-system --systemd"),
+    pytest.mark.skipif(not Path("/dev/fuse").exists(), reason="needs /dev/fuse"),
+]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    # Not below /tmp, which is another one inside the box.
+    out = Path("/var/tmp") / tmp_path_factory.mktemp("systemd").parent.name / "systemd-box-out"
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    photo = out / "red.png"
+    Image.new("RGB", (640, 480), "red").save(photo)
+    command = ["scripts/systemd-box", "tests/acceptance/systemd_scenario.sh", str(out), str(photo)]
+    done = subprocess.run(
+        command,
+        cwd=CHECKOUT,
+        env={**os.environ, "SYSTEMD_BOX_OUT": str(out)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    log = (out / "log").read_text(errors="replace")[-4000:] if (out / "log").exists() else ""
+    assert done.returncode == 0, f"{done.stderr}\n{log}"
+    return out
+
+
+def read(told: Path, name: str) -> str:
+    path = told / name
+    return path.read_text().strip() if path.exists() else ""
+
+
+def test_both_units_reach_ready(told: Path) -> None:
+    assert read(told, "active").split() == ["active", "active"]
+
+
+def test_check_finds_no_error_with_the_rights_of_the_service(told: Path) -> None:
+    assert "✗" not in read(told, "check")
+
+
+def test_a_dropped_photo_is_in_the_view_for_everybody(told: Path) -> None:
+    assert read(told, "view") == "same"
+    assert read(told, "view-of-others") == "same"
+
+
+def test_systemctl_status_says_in_one_line_what_it_is_doing(told: Path) -> None:
+    assert read(told, "status-text").startswith("StatusText=watching 1 root, 1 file")
+    assert 'Status: "watching 1 root' in read(told, "systemctl-status")
+    assert json.loads(read(told, "status.json"))["roots"][0]["files"] == 1
+
+
+def test_stop_is_clean_and_files_still_tell(told: Path) -> None:
+    assert set(read(told, "stopped").split()) == {"Result=success", "ExecMainStatus=0"}
+    assert read(told, "down-code") == "3"
+    assert json.loads(read(told, "down.json"))["pid"] is None
+    assert read(told, "view-while-down") == "same"
+
+
+def test_restart_and_kill_are_survived(told: Path) -> None:
+    assert "1 file" in read(told, "restarted")
+    assert "1 file" in read(told, "after-kill")
+    assert read(told, "view-after-kill") == "same"
+
+
+def test_a_wrong_config_is_not_tried_again(told: Path) -> None:
+    assert "ActiveState=failed" in read(told, "bad-config")
+    assert "ExecMainStatus=78" in read(told, "bad-config")
+    assert "NRestarts=0" in read(told, "bad-config")
+
+
+def test_uninstall_keeps_data_and_purge_does_not(told: Path) -> None:
+    assert read(told, "unmounted") == "unmounted"
+    assert read(told, "kept") == "kept"
+    assert read(told, "purged") == "purged"
