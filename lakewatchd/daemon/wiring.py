@@ -88,8 +88,10 @@ class RootFiles:
             raise RootAway(f"root {key.root!r} is not configured any more", "add it back, or let its assets expire")
         return source
 
-    def path(self, key: PathKey) -> Path:
-        return self._source(key).local_path(key.path)
+    def root(self, key: PathKey) -> str:
+        source = self._source(key)
+        source.local_path(key.path)  # refuses what leaves the root
+        return str(source.root.path)
 
     def why_ignored(self, key: PathKey) -> str | None:
         return self._source(key).why_ignored(key.path)

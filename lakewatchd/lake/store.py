@@ -75,7 +75,8 @@ class Store:
         """Insert or replace by key. ``rows`` must not hold a key twice: Lance would keep both."""
         with translated(f"writing {spec.name}"):
             merge = self._tables[spec.name].merge_insert(spec.key)
-            await merge.when_matched_update_all().when_not_matched_insert_all().execute(rows)
+            # "null": a span without a vector is normal, lancedb's default refuses the whole group for it
+            await merge.when_matched_update_all().when_not_matched_insert_all().execute(rows, on_bad_vectors="null")
 
     async def append(self, spec: TableSpec, rows: pa.Table) -> None:
         with translated(f"writing {spec.name}"):

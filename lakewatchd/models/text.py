@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lakewatchd import errors
-from lakewatchd.models import torch_device
+from lakewatchd.models import torch_device, torchvision_compat
 from lakewatchd.models.base import Vectors
 
 MAX_TOKENS = 256
@@ -20,6 +20,7 @@ class PassageModel:
 
     def __init__(self, location: str, device: str, threads: int) -> None:
         try:
+            torchvision_compat.install()
             from transformers import AutoModel, AutoTokenizer
 
             self._device = torch_device.choose(device, threads)

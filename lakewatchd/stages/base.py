@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 from lakewatchd.config import Config
@@ -28,8 +27,11 @@ from lakewatchd.stages.zero_shot import Verdict
 class Files(Protocol):
     """The originals, by place. Implemented by the daemon over the configured roots."""
 
-    def path(self, key: PathKey) -> Path:
-        """Where to open it. Raises ``NotReadable`` if the place would lie outside its root."""
+    def root(self, key: PathKey) -> str:
+        """The directory that ``key.path`` is opened below, without following a link on the way.
+
+        Raises ``NotReadable`` if the place would lie outside its root.
+        """
         ...
 
     def why_ignored(self, key: PathKey) -> str | None:
@@ -113,7 +115,7 @@ async def decode(work: Work, ctx: Context) -> Content:
     for place in work.places:
         identity = Identity(work.asset_id, place.version, work.kind, work.mime)
         try:
-            content = await ctx.decoders.describe(str(ctx.files.path(place.key)), identity, work.name)
+            content = await ctx.decoders.describe(place.key.path, identity, work.name, root=ctx.files.root(place.key))
         except FileNotFoundError:
             continue
         if content is not None:

@@ -42,7 +42,9 @@ async def run(job: Job, ctx: Context) -> Result:
         return Result(Skip("unchanged"))
     started = ctx.clock.now(), ctx.clock.monotonic()
     try:
-        identity = await _same_file(key, version, ctx) or await ctx.decoders.identify(str(ctx.files.path(key)))
+        identity = await _same_file(key, version, ctx) or await ctx.decoders.identify(
+            key.path, root=ctx.files.root(key)
+        )
     except FileNotFoundError:
         return await _gone(key, known, job, ctx)
     if identity is None:
