@@ -1,0 +1,1 @@
+"""Read-only answers: the lake as folders. Never touches the queue, never writes."""

@@ -1,0 +1,92 @@
+"""Inode numbers: which the kernel knows, and what each stands for.
+
+A number is 63 bits of a hash of the virtual path and, for a file, of the content shown there. So it is the same
+after a restart, and new content under an old name is a new inode, as after a ``rename`` over it: the page
+cache of one can never be read through the other, and what is open stays what it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from lakewatchd.core.asset import Version
+from lakewatchd.views.catalog import File
+from lakewatchd.views.folders import Folder
+
+ROOT = 1
+
+
+@dataclass(slots=True)
+class Node:
+    """``file`` is None for a folder. ``seen`` is what the last open found, when that was newer than the lake."""
+
+    parent: int
+    folder: Folder
+    """The folder itself, or the folder the file is in."""
+    name: bytes
+    content: str = ""
+    file: File | None = None
+    lookups: int = 0
+    handles: int = 0
+    seen: Version | None = None
+
+
+def _digest(raw: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(raw, digest_size=8).digest()) >> 1
+
+
+@dataclass(slots=True)
+class Inodes:
+    """``digest`` is replaced in tests to make collisions happen."""
+
+    digest: Callable[[bytes], int] = _digest
+    nodes: dict[int, Node] = field(default_factory=lambda: {ROOT: Node(ROOT, (), b"", lookups=1)})
+    _folders: dict[Folder, int] = field(default_factory=lambda: {(): ROOT})
+
+    def number(self, folder: Folder) -> int | None:
+        """The inode of a folder if the kernel knows it."""
+        return self._folders.get(folder)
+
+    def known(self) -> list[Folder]:
+        return list(self._folders)
+
+    def folder(self, parent: int, path: Folder) -> int:
+        """The inode of the folder at ``path``; counts one lookup."""
+        number = self._claim(parent, path[-1], "", lambda: Node(parent, path, path[-1]))
+        self._folders[path] = number
+        return number
+
+    def file(self, parent: int, folder: Folder, name: bytes, file: File) -> int:
+        """The inode of a file; counts one lookup."""
+        content = file.asset.asset_id
+        number = self._claim(parent, name, content, lambda: Node(parent, folder, name, content))
+        node = self.nodes[number]
+        if node.file is not file:
+            node.file, node.seen = file, None  # the lake has caught up
+        return number
+
+    def _claim(self, parent: int, name: bytes, content: str, make: Callable[[], Node]) -> int:
+        raw = b"%x/%b/%b" % (parent, name, content.encode())
+        while True:
+            number = self.digest(raw)
+            node = self.nodes.get(number)
+            if node is None and number > ROOT:
+                node = self.nodes[number] = make()
+            if node is not None and (node.parent, node.name, node.content) == (parent, name, content):
+                node.lookups += 1
+                return number
+            raw += b"/"
+
+    def forget(self, number: int, lookups: int) -> None:
+        node = self.nodes.get(number)
+        if node is not None and number != ROOT:
+            node.lookups -= lookups
+            self.drop_unused(number, node)
+
+    def drop_unused(self, number: int, node: Node) -> None:
+        if node.lookups <= 0 and node.handles == 0:
+            self.nodes.pop(number, None)
+            if node.file is None:
+                self._folders.pop(node.folder, None)
