@@ -25,7 +25,8 @@ class Arena:
     """The parent's end. ``fd`` is to be inherited by the child."""
 
     def __init__(self) -> None:
-        self.fd = os.memfd_create("lakewatchd-pictures", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        self._file = os.fdopen(os.memfd_create("lakewatchd-pictures", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), "wb", 0)
+        self.fd = self._file.fileno()
         fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
 
     def put(self, pictures: Sequence[Picture]) -> list[list[int]]:
@@ -41,7 +42,7 @@ class Arena:
         return places
 
     def close(self) -> None:
-        os.close(self.fd)
+        self._file.close()
 
 
 class Window:

@@ -5,9 +5,9 @@
     ask ──► waiting, by operation ──► a batch is cut whenever the last one is done ──► run ──► answers
 
 Nothing waits for a batch to fill: it is what waits at the moment, up to a limit. So a fresh photo behind a
-backfill waits for one batch at most, and under load batches fill by themselves. After the worker died the next batch
-is a single item, and each success doubles the allowance: whatever killed it soon stands alone, and takes nobody
-along. The number of waiting requests is bounded by who asks: the job slots of the daemon.
+backfill waits for one batch at most, and under load batches fill by themselves. When the worker dies, the batch it
+died of is done again one by one: whatever kills it fails alone. The number of waiting requests is bounded by who
+asks: the job slots of the daemon.
 """
 
 from __future__ import annotations
@@ -45,7 +45,6 @@ class Batcher:
         self._limits = limits
         self._waiting: dict[str, list[_Waiting]] = {operation: [] for operation in limits}
         self._numbers = itertools.count()
-        self._allowance = max(limits.values())
         self._draining: asyncio.Task[None] | None = None
         self._recent: collections.deque[tuple[int, float]] = collections.deque(maxlen=_RECENT_BATCHES)
         self.batches = 0
@@ -100,20 +99,36 @@ class Batcher:
         _, operation = min(heads)
         heap = self._waiting[operation]
         batch: list[_Waiting] = []
-        while heap and len(batch) < min(self._limits[operation], self._allowance):
+        while heap and len(batch) < self._limits[operation]:
             waiting = heapq.heappop(heap)
             if not waiting.answer.done():
                 batch.append(waiting)
         return operation, batch
 
     async def _serve(self, operation: str, batch: list[_Waiting]) -> None:
-        started = time.monotonic()
         try:
-            answers = await self._run(operation, [waiting.item for waiting in batch])
-        except (errors.WorkerDied, errors.TimedOut):
-            self._allowance = 1
-            raise
-        self._allowance = min(2 * self._allowance, max(self._limits.values()))
+            await self._answer(operation, batch)
+        except errors.WorkerDied:
+            if len(batch) == 1:
+                raise
+            await self._one_by_one(operation, batch)
+
+    async def _one_by_one(self, operation: str, batch: list[_Waiting]) -> None:
+        """Gives up after two deaths in a row: then it is not the items, and each start costs seconds."""
+        deaths = 0
+        for done, waiting in enumerate(batch):
+            try:
+                await self._answer(operation, [waiting])
+                deaths = 0
+            except errors.WorkerDied as exc:
+                deaths += 1
+                _fail(batch[done:] if deaths == 2 else [waiting], exc)
+                if deaths == 2:
+                    return
+
+    async def _answer(self, operation: str, batch: list[_Waiting]) -> None:
+        started = time.monotonic()
+        answers = await self._run(operation, [waiting.item for waiting in batch])
         self._recent.append((len(batch), time.monotonic() - started))
         self.batches += 1
         self.items += len(batch)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,9 +21,9 @@ from lakewatchd.core.content import Picture
 from lakewatchd.core.job import Priority
 from lakewatchd.models import hub
 from lakewatchd.models.arena import Arena, checked
-from lakewatchd.models.base import ModelInfo, ModelSpec, Role, Vector
+from lakewatchd.models.base import ModelInfo, ModelSpec, Role, Vector, Vectors
 from lakewatchd.models.batcher import Batcher
-from lakewatchd.models.resolve import Resolved, resolve
+from lakewatchd.models.resolve import Resolved
 
 DEADLINE_S = 300.0
 """For a batch, the first of which loads the model."""
@@ -56,15 +55,19 @@ class GroupStatus:
 
 
 class Inference:
-    """All models. ``on_progress`` is told in words when a model is being loaded."""
+    """All models. ``on_progress`` is told in words when a model is being loaded.
+
+    Every request raises :class:`errors.ModelUnavailable` without a model for it, :class:`errors.WorkerDied` and
+    :class:`errors.TimedOut` when the process ended, and :class:`errors.DamagedMedia` or :class:`errors.TooLarge` for
+    an impossible picture. ``priority`` is a :class:`~lakewatchd.core.job.Priority`: smaller is sooner.
+    """
 
     def __init__(
-        self, config: ModelConfig, model_dir: Path, on_progress: Callable[[str], None] = lambda _text: None
+        self, config: ModelConfig, resolved: Resolved, on_progress: Callable[[str], None] = lambda _text: None
     ) -> None:
-        self.resolved: Resolved = resolve(config, model_dir)
+        self.resolved = resolved
         self._groups = {
-            name: _Group(name, operations, self.resolved, config, model_dir, on_progress)
-            for name, operations in _GROUPS.items()
+            name: _Group(name, operations, resolved, config, on_progress) for name, operations in _GROUPS.items()
         }
 
     def info(self, role: Role) -> ModelInfo | None:
@@ -72,19 +75,23 @@ class Inference:
         return self.resolved.info(role)
 
     async def embed_picture(self, picture: Picture, priority: int = Priority.FRESH) -> Vector:
-        """Unit vector in the image-text space. Every request raises
-
-        :class:`errors.ModelUnavailable` without a model for it, :class:`errors.WorkerDied` and
-        :class:`errors.TimedOut` when the process ended, :class:`errors.DamagedMedia` for an impossible picture.
-        """
+        """Unit vector in the image-text space."""
         return await self._ask("embed_pictures", checked(picture), priority)  # type: ignore[no-any-return]
 
-    async def embed_texts(self, texts: Sequence[str], priority: int = Priority.FRESH) -> list[Vector]:
-        """Unit vectors in the image-text space, to be compared with those of pictures."""
+    async def embed_text(self, text: str, priority: int = Priority.FRESH) -> Vector:
+        """Unit vector in the image-text space, to be compared with those of pictures."""
+        return await self._ask("embed_texts", _clean(text), priority)  # type: ignore[no-any-return]
+
+    async def embed_texts(self, texts: Sequence[str], priority: int = Priority.FRESH) -> Vectors:
+        """As :meth:`embed_text`, shape (n, dim)."""
         return await self._ask_all("embed_texts", texts, priority)
 
-    async def embed_passages(self, texts: Sequence[str], priority: int = Priority.FRESH) -> list[Vector]:
-        """Unit vectors in the text space: passages of documents, and questions about them."""
+    async def embed_passage(self, text: str, priority: int = Priority.FRESH) -> Vector:
+        """Unit vector in the text space: of a passage of a document, or of a question about it."""
+        return await self._ask("embed_passages", _clean(text), priority)  # type: ignore[no-any-return]
+
+    async def embed_passages(self, texts: Sequence[str], priority: int = Priority.FRESH) -> Vectors:
+        """As :meth:`embed_passage`, shape (n, dim)."""
         return await self._ask_all("embed_passages", texts, priority)
 
     async def detect(self, picture: Picture, priority: int = Priority.FRESH) -> tuple[Detected, ...]:
@@ -99,6 +106,10 @@ class Inference:
         return tuple(group.status() for group in self._groups.values())
 
     @property
+    def loaded(self) -> tuple[Role, ...]:
+        return tuple(role for group in self._groups.values() for role in group.status().loaded)
+
+    @property
     def pids(self) -> list[int]:
         return [group.child.pid for group in self._groups.values() if group.child.pid is not None]
 
@@ -106,13 +117,18 @@ class Inference:
         """End the processes. Who still waits gets :class:`errors.WorkerDied`."""
         await asyncio.gather(*(group.close() for group in self._groups.values()))
 
-    async def _ask_all(self, operation: str, texts: Sequence[str], priority: int) -> list[Vector]:
-        return list(await asyncio.gather(*(self._ask(operation, _clean(text), priority) for text in texts)))
+    async def _ask_all(self, operation: str, texts: Sequence[str], priority: int) -> Vectors:
+        info = self._group(operation).require(_ROLE_OF[operation]).info
+        rows = await asyncio.gather(*(self._ask(operation, _clean(text), priority) for text in texts))
+        return np.array(rows, np.float32).reshape(len(rows), info.dim)
 
     async def _ask(self, operation: str, item: object, priority: int) -> Any:
-        group = next(group for group in self._groups.values() if operation in group.operations)
+        group = self._group(operation)
         group.require(_ROLE_OF[operation])
         return await group.batcher.ask(operation, item, priority)
+
+    def _group(self, operation: str) -> _Group:
+        return next(group for group in self._groups.values() if operation in group.operations)
 
 
 def _clean(text: str) -> str:
@@ -128,7 +144,6 @@ class _Group:
     operations: tuple[str, ...]
     resolved: Resolved
     config: ModelConfig
-    model_dir: Path
     on_progress: Callable[[str], None]
     arena: Arena = field(init=False)
     child: Child = field(init=False)
@@ -137,7 +152,7 @@ class _Group:
 
     def __post_init__(self) -> None:
         self.arena = Arena()
-        environment = hub.environment(self.config, self.model_dir)
+        environment = hub.environment(self.config, self.resolved.model_dir)
         self.child = Child(hub.WORKER, env=environment, on_note=self._on_note, pass_fds=(self.arena.fd,))
         self.batcher = Batcher(self._run, {operation: self._limit(operation) for operation in self.operations})
 

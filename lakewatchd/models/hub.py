@@ -6,6 +6,7 @@ What a hub model is (its vector size, the digest of its weights) is learned by l
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,25 @@ from lakewatchd.config import ModelConfig
 from lakewatchd.models.base import ModelInfo, ModelSpec, Role, read_info, write_info
 
 WORKER = "lakewatchd.models.worker"
+EMBEDDED, OFF, LOCAL_DIR = "embedded", "off", "local-dir:"
+"""Settings that name no hub model."""
 LEARN_DEADLINE_S = 4 * 3600.0
+
+
+def fetch_configured(
+    config: ModelConfig, model_dir: Path, progress: Callable[[str], None] = lambda _line: None
+) -> tuple[errors.ModelUnavailable, ...]:
+    """Learn every configured hub model that is not known yet. Returns why some cannot be had. Blocks."""
+    problems = []
+    for role in (Role.IMAGE_TEXT, Role.TEXT):
+        name = str(getattr(config, role.value))
+        is_hub = name not in (EMBEDDED, OFF) and not name.startswith(LOCAL_DIR)
+        if is_hub and recall(role, name, model_dir) is None:
+            try:
+                asyncio.run(learn(role, name, model_dir, config, progress))
+            except errors.ModelUnavailable as exc:
+                problems.append(exc)
+    return tuple(problems)
 
 
 def recall(role: Role, name: str, model_dir: Path) -> ModelInfo | None:

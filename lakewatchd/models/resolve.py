@@ -6,7 +6,7 @@ reported; a role without any model is left out and reported, and the product run
 
 A setting is ``embedded``, ``off``, a local model (``local-dir:PATH`` for ``image_text`` and ``text``, the path of an
 ONNX file for ``detector``), or a name that a hub knows. The last must have been loaded once while there was a
-network (:func:`lakewatchd.models.hub.learn`), so that its size and digest are known.
+network (:func:`lakewatchd.models.hub.fetch_configured`), so that its size and digest are known.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from lakewatchd.models import fetch, hub
 from lakewatchd.models.base import ModelInfo, ModelSpec, Role
 from lakewatchd.models.digests import digest_of_files
 
-EMBEDDED, OFF = "embedded", "off"
-LOCAL_DIR = "local-dir:"
+EMBEDDED, OFF, LOCAL_DIR = hub.EMBEDDED, hub.OFF, hub.LOCAL_DIR
 
 _MODULES: Mapping[Role, tuple[tuple[str, ...], str]] = {
     Role.IMAGE_TEXT: (("torch", "open_clip", "transformers"), "clip"),
@@ -47,6 +46,7 @@ class Resolved:
     specs: Mapping[Role, ModelSpec] = field(default_factory=dict)
     """The roles that can be served."""
     problems: tuple[Problem, ...] = ()
+    model_dir: Path = Path()
 
     def info(self, role: Role) -> ModelInfo | None:
         spec = self.specs.get(role)
@@ -66,7 +66,7 @@ def resolve(config: ModelConfig, model_dir: Path) -> Resolved:
                 problems.append(Problem(role, exc.message, exc.hint or ""))
                 if exc.hint and exc.hint.startswith("pip install"):
                     break  # the embedded model needs the same libraries
-    return Resolved(specs, tuple(problems))
+    return Resolved(specs, tuple(problems), model_dir)
 
 
 def _in_order(setting: str) -> tuple[str, ...]:
@@ -91,9 +91,7 @@ def _spec(role: Role, setting: str, model_dir: Path) -> ModelSpec:
     info = hub.recall(role, setting, model_dir)
     if info is None:
         message = f"models.{role.value} = {setting!r} was never fetched"
-        option = role.value.replace("_", "-")
-        hint = f"while there is a network: python -m lakewatchd.models {model_dir} --{option} {setting}"
-        raise errors.ModelUnavailable(message, hint)
+        raise errors.ModelUnavailable(message, "while there is a network: lakewatchd models fetch")
     return ModelSpec(info, setting)
 
 
@@ -101,7 +99,7 @@ def _embedded(role: Role, model_dir: Path) -> ModelSpec:
     part = fetch.PARTS[role]
     if not part.is_complete(model_dir):
         message = f"the embedded {role.value} model is not in {part.path(model_dir)}"
-        raise errors.ModelUnavailable(message, f"fetch it: python -m lakewatchd.models {model_dir}")
+        raise errors.ModelUnavailable(message, "lakewatchd models fetch")
     path = part.path(model_dir)
     location = {
         Role.IMAGE_TEXT: f"{LOCAL_DIR}{path}",

@@ -30,7 +30,7 @@ class PassageModel:
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(location)
             self.network = AutoModel.from_pretrained(location).eval().to(self._device)
-        except (OSError, ValueError, RuntimeError) as exc:
+        except Exception as exc:  # whatever damaged weights or a hub client raises
             hint = 'fetch it while there is a network, or set models.text = "embedded"'
             raise errors.ModelUnavailable(f"{location} cannot be loaded: {exc}", hint) from exc
         self.dim = int(self.network.config.hidden_size)

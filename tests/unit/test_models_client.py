@@ -1,0 +1,128 @@
+"""The client against a real child process whose models are arithmetic."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from lakewatchd import errors
+from lakewatchd.config import ModelConfig
+from lakewatchd.core.content import Picture
+from lakewatchd.models import client, hub
+from lakewatchd.models.base import ModelInfo, ModelSpec, Role
+from lakewatchd.models.client import Inference
+from lakewatchd.models.resolve import Problem, Resolved
+from tests.unit.models_fake_worker import LETHAL
+
+REPOSITORY = str(Path(__file__).resolve().parents[2])
+RESOLVED = Resolved(
+    {role: ModelSpec(ModelInfo(role, f"fake {role}", 3, "d"), "nowhere") for role in (Role.IMAGE_TEXT, Role.TEXT)},
+    (Problem(Role.DETECTOR, "no onnxruntime", "install it"),),
+)
+
+
+@pytest.fixture
+async def inference(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(hub, "WORKER", "tests.unit.models_fake_worker")
+    monkeypatch.setenv("PYTHONPATH", REPOSITORY)
+    inference = Inference(ModelConfig(batch=8), dataclasses.replace(RESOLVED, model_dir=tmp_path))
+    yield inference
+    await inference.close()
+
+
+def picture(first: int, width: int = 5, height: int = 3) -> Picture:
+    return Picture(width, height, bytes([first]) + bytes(width * height * 3 - 1))
+
+
+async def test_pictures_of_many_sizes_share_a_batch(inference: Inference):
+    pictures = [picture(n, width=1 + n * 37 % 90, height=1 + n * 11 % 50) for n in range(20)]
+    vectors = await asyncio.gather(*(inference.embed_picture(p) for p in pictures))
+    assert [(v[0], v[1]) for v in vectors] == [(n, n) for n in range(20)]
+    assert [v[2] for v in vectors] == [8.0] * 16 + [4.0] * 4
+
+
+async def test_a_child_that_died_is_started_again(inference: Inference):
+    assert (await inference.embed_picture(picture(1)))[0] == 1
+    (pid,) = inference.pids
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(errors.WorkerDied):
+        while True:  # the death may not have been seen yet, or only by the next request
+            await inference.embed_picture(picture(2))
+            if inference.pids != [pid]:
+                raise errors.WorkerDied("seen before the request")
+    assert (await inference.embed_picture(picture(3)))[0] == 3
+
+
+async def test_a_lethal_picture_dies_alone(inference: Inference):
+    ask = [inference.embed_picture(picture(n)) for n in (1, LETHAL, 2)]
+    one, lethal, two = await asyncio.gather(*ask, return_exceptions=True)
+    assert isinstance(lethal, errors.WorkerDied)
+    assert (one[0], two[0]) == (1, 2)
+
+
+async def test_a_model_that_is_away_is_reported_with_its_hint(inference: Inference):
+    with pytest.raises(errors.ModelUnavailable) as caught:
+        await inference.embed_passages(["away"])
+    assert caught.value.hint == "fetch them"
+    assert (await inference.embed_passages(["back"]))[0][0] == 4
+
+
+async def test_a_role_without_a_model_raises_its_problem(inference: Inference):
+    with pytest.raises(errors.ModelUnavailable, match="no onnxruntime") as caught:
+        await inference.detect(picture(1))
+    assert caught.value.hint == "install it"
+
+
+@pytest.mark.parametrize("size", [(0, 5, 0), (5, 0, 0), (5, 3, 44), (5, 3, 46), (-1, -1, 3)])
+async def test_pixels_that_lie_about_their_size_never_reach_the_child(inference: Inference, size: tuple[int, int, int]):
+    width, height, count = size
+    with pytest.raises(errors.DamagedMedia):
+        await inference.embed_picture(Picture(width, height, bytes(count)))
+    assert inference.pids == []
+
+
+async def test_texts_of_any_characters_arrive(inference: Inference):
+    texts = ["", "\0", "\udc80 undecodable", "x" * 1_000_000, "naïve 🦊"]
+    lengths = [vector[0] for vector in await inference.embed_texts(texts)]
+    assert lengths == [0, 1, 13, client.MAX_TEXT_CHARS, 7]
+
+
+async def test_no_texts_are_an_empty_array_of_the_right_width(inference: Inference):
+    assert (await inference.embed_texts([])).shape == (0, 3)
+
+
+async def test_passages_go_in_smaller_batches(inference: Inference):
+    vectors = await inference.embed_passages(["text"] * 6)
+    assert max(vector[2] for vector in vectors) == 2
+
+
+async def test_status_says_what_is_loaded(inference: Inference):
+    embed, detect = inference.status()
+    assert (embed.pid, embed.loaded, detect.batches) == (None, (), 0)
+    await inference.embed_picture(picture(1))
+    embed, _ = inference.status()
+    assert (embed.loaded, embed.waiting, embed.batches, embed.items) == ((Role.IMAGE_TEXT,), 0, 1, 1)
+    assert embed.items_per_s > 0
+    assert inference.pids == [embed.pid]
+
+
+async def test_closing_leaves_no_process_and_no_shared_memory(inference: Inference):
+    await inference.embed_picture(picture(1))
+    (pid,) = inference.pids
+    before = set(os.listdir("/dev/shm"))
+    await inference.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    assert set(os.listdir("/dev/shm")) <= before
+
+
+def test_workers_may_not_use_the_network(tmp_path: Path):
+    environment = hub.environment(ModelConfig(threads=3), tmp_path)
+    assert environment["HF_HUB_OFFLINE"] == environment["TRANSFORMERS_OFFLINE"] == "1"
+    assert environment["OMP_NUM_THREADS"] == "3"
+    assert str(tmp_path) in environment["HF_HOME"]
