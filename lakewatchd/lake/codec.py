@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakewatchd.core.asset import Detected, Kind, PathKey, Tag, Version, path_text, text_path
 from lakewatchd.core.lineage import StageRun
+from lakewatchd.errors import DamagedMedia
 from lakewatchd.lake import schema
 from lakewatchd.lake.rows import AssetRow, Batch, GoldRow, OccurrenceRow, Presence, SpanRow, Vector
 
@@ -122,7 +123,10 @@ def run_record(run: StageRun) -> Record:
 
 
 def encode(records: Sequence[Record], arrow: pa.Schema, revision: int) -> pa.Table:
-    """A table of exactly the columns of ``arrow``, all rows with ``revision``."""
+    """A table of exactly the columns of ``arrow``, all rows with ``revision``.
+
+    Raises ``DamagedMedia`` for a value no column can hold, such as a width of 2**70 that a file claims.
+    """
     import pyarrow as pa
 
     def column(field: pa.Field) -> pa.Array:
@@ -131,7 +135,10 @@ def encode(records: Sequence[Record], arrow: pa.Schema, revision: int) -> pa.Tab
         values = [record[field.name] for record in records]
         return _vectors(values, field.type) if pa.types.is_fixed_size_list(field.type) else pa.array(values, field.type)
 
-    return pa.Table.from_arrays([column(field) for field in arrow], schema=arrow)
+    try:
+        return pa.Table.from_arrays([column(field) for field in arrow], schema=arrow)
+    except (ValueError, TypeError, OverflowError) as exc:
+        raise DamagedMedia(f"claims a value that no table can hold: {exc}") from exc
 
 
 def occurrences(table: pa.Table) -> Iterator[OccurrenceRow]:

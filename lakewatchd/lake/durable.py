@@ -45,6 +45,10 @@ class Ledger:
     """Newest synced version of each table."""
 
 
+def is_lake(directory: Path) -> bool:
+    return (directory / _LEDGER).is_file()
+
+
 def read_ledger(directory: Path) -> Ledger:
     """Raises ``SchemaTooNew``, ``FatalError`` if it is damaged. A lake without one is empty."""
     try:

@@ -28,6 +28,8 @@ class OccurrenceRow:
     key: PathKey
     asset_id: AssetId
     kind: Kind
+    mime: str
+    """Kind and type by content and name: a copy with another extension may be another flavour of text."""
     version: Version
     presence: Presence
     first_seen: float

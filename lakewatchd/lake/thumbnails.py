@@ -11,6 +11,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from lakewatchd.core.asset import AssetId
 from lakewatchd.errors import Busy, FatalError, LakewatchError, OutOfSpace
@@ -35,28 +36,26 @@ class Thumbnails:
         self._db: sqlite3.Connection | None = None
         if not read_only:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection()
+            with self._used():
+                pass  # make it now, and fail now
 
     def put_many(self, items: Iterable[tuple[AssetId, bytes]]) -> None:
         with self._used() as db, db:
             db.executemany("INSERT OR REPLACE INTO thumbnail VALUES (?, ?)", items)
 
     def get(self, asset_id: AssetId) -> bytes | None:
-        with self._used(is_read=True) as db:
-            row = db.execute("SELECT image FROM thumbnail WHERE asset_id = ?", (asset_id,)).fetchone()
-        return row[0] if row else None
+        rows = self._query("SELECT image FROM thumbnail WHERE asset_id = ?", asset_id)
+        return rows[0][0] if rows else None
 
     def delete(self, asset_ids: Iterable[AssetId]) -> None:
         with self._used() as db, db:
             db.executemany("DELETE FROM thumbnail WHERE asset_id = ?", ((asset_id,) for asset_id in asset_ids))
 
     def ids(self) -> set[AssetId]:
-        with self._used(is_read=True) as db:
-            return {row[0] for row in db.execute("SELECT asset_id FROM thumbnail")}
+        return {row[0] for row in self._query("SELECT asset_id FROM thumbnail")}
 
     def count(self) -> int:
-        with self._used(is_read=True) as db:
-            return int(db.execute("SELECT count(*) FROM thumbnail").fetchone()[0])
+        return sum(row[0] for row in self._query("SELECT count(*) FROM thumbnail"))
 
     def close(self) -> None:
         with self._lock:
@@ -65,24 +64,25 @@ class Thumbnails:
             self._db = None
 
     @contextlib.contextmanager
-    def _used(self, is_read: bool = False) -> Iterator[sqlite3.Connection]:
+    def _used(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
-            if is_read and self._read_only and self._db is None and not self._path.exists():
-                with contextlib.closing(sqlite3.connect(":memory:")) as empty:
-                    empty.execute(_SCHEMA)
-                    yield empty
-                return
             try:
                 yield self._connection()
             except sqlite3.Error as exc:
                 raise _translated(exc, self._path) from exc
 
+    def _query(self, sql: str, *values: str) -> list[Any]:
+        """All rows; none while nobody has made the table."""
+        if self._read_only and self._db is None and not self._path.exists():
+            return []
+        with self._used() as db:
+            if self._read_only and not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'thumbnail'").fetchone():
+                return []
+            return db.execute(sql, values).fetchall()
+
     def _connection(self) -> sqlite3.Connection:
         if self._db is None:
-            try:
-                self._db = self._open()
-            except sqlite3.Error as exc:
-                raise _translated(exc, self._path) from exc
+            self._db = self._open()
         return self._db
 
     def _open(self) -> sqlite3.Connection:
