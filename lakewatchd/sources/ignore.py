@@ -24,6 +24,9 @@ MAX_RULES = 1000
 MAX_STARS = 3
 """Per path segment. The cost of a match grows with length ** stars, and these files come from strangers."""
 MAX_PROBLEMS = 100
+OR_BELOW = "(?:(?P<ps_d>/)|$)"
+"""How pathspec ends a pattern. We ask level by level, so a rule is about the entry alone; and ``$`` would also match
+before a newline that ends a file name."""
 
 SYMLINK = "symbolic link"
 SPECIAL = "special file"
@@ -59,8 +62,8 @@ def parse_rule(line: str) -> Rule | None:
         raise ValueError("not a gitignore pattern") from exc
     if regex is None:
         raise ValueError("matches nothing")
-    if regex.endswith("$)"):  # "$" would also match before a newline that ends a file name
-        regex = regex[:-2] + r"\Z)"
+    if regex.endswith(OR_BELOW):
+        regex = regex.removesuffix(OR_BELOW) + r"\Z"
     return Rule(text, re.compile(regex, re.DOTALL), not include, only_directories)
 
 

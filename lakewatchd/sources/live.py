@@ -16,27 +16,27 @@ The invariant: a change on disk is told, or covered by a scan that is still to c
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import stat
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from lakewatchd.config import WatchConfig
-from lakewatchd.core.asset import PathKey, Version, path_text
+from lakewatchd.core.asset import Version, path_text
 from lakewatchd.core.clock import Clock
 from lakewatchd.core.event import Change, FileEvent
 from lakewatchd.core.job import Priority
-from lakewatchd.errors import LakewatchError, NotReadable, RootAway, TimedOut
+from lakewatchd.errors import LakewatchError, RootAway, TimedOut
 from lakewatchd.sources import roots
+from lakewatchd.sources.barrier import Barrier
 from lakewatchd.sources.coalesce import Buffer
 from lakewatchd.sources.ignore import IgnoreRules
 from lakewatchd.sources.known import Known, ScanOptions, ScanSummary
+from lakewatchd.sources.place import Place
 from lakewatchd.sources.requests import ScanRequest, ScanRequests
-from lakewatchd.sources.roots import Identity, Root, RootHealth, RootState
+from lakewatchd.sources.roots import Root, RootHealth, RootState
 from lakewatchd.sources.scan import BATCH, Scanner
 from lakewatchd.sources.settle import Settler, SettleStats
+from lakewatchd.sources.status import RootStatus, worst_problem
 from lakewatchd.sources.watch import Watcher, WatchProblem
 from lakewatchd.sources.worker import Worker
 
@@ -49,35 +49,6 @@ HEALTH_S = 5.0
 HEALTH_TIMEOUT_S = 15.0
 LOOK_TIMEOUT_S = 30.0
 MARK_TIMEOUT_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class RootStatus:
-    """One moment of one root."""
-
-    name: str
-    path: str
-    state: RootState
-    reason: str
-    """Why it is away, else empty."""
-    watching: str
-    """``events``, ``events and rescans`` where others may change files unseen, or ``rescans only``."""
-    watched: int
-    """Directories the kernel tells us of."""
-    last_scan: ScanSummary | None
-    """The last scan of all of it."""
-    scanning: ScanSummary | None
-    """How far the running scan is."""
-    settling: int
-    settling_oldest_s: float
-    events: int
-    """Changes heard of since the start."""
-    collapsed: int
-    """Of these, how many were told of their directory because of a flood."""
-    overflows: int
-    """How often the kernel lost changes, each followed by a scan."""
-    problem: str
-    hint: str
 
 
 class _WatchLost(Exception):
@@ -107,14 +78,14 @@ class RootSource:
         self._rng = rng or random.Random()
         self._health_s = health_s
         self._rules = IgnoreRules(root.path, config.ignore, config.ignore_file, excluded)
-        self._identity: Identity | None = None
+        self._place = Place(root, self._rules, known)
         self._health = RootHealth(RootState.STARTING)
         self._decided = asyncio.Event()  # present or away
         self._poke = asyncio.Event()  # away: look at the health now
         self._wake = asyncio.Event()  # the buffer holds something
         self._loop: asyncio.AbstractEventLoop | None = None
         self._buffer = Buffer(root.name, config.buffer_events, self._on_change)
-        self._settler = Settler(root.name, config, self._look_now, clock)
+        self._settler = Settler(root.name, config, self._place.version, clock)
         self._settle_stats = SettleStats(0, 0.0, 0)
         self._watcher: Watcher | None = None
         self._watch_failure: WatchProblem | None = None
@@ -122,7 +93,7 @@ class RootSource:
         self._sub = ScanRequests()
         self._progress: dict[str, ScanSummary] = {}
         self._last_scan: ScanSummary | None = None
-        self._waiters: list[_Waiter] = []
+        self._barrier = Barrier()
         self._past_overflows = 0
         self._workers = {name: Worker(f"{root.name}-{name}") for name in ("full", "sub", "settle", "health", "look")}
 
@@ -141,13 +112,15 @@ class RootSource:
 
         Raises :class:`RootAway`, :class:`NotReadable`, or :class:`TimedOut` when the file system hangs.
         """
+        await self._decided.wait()  # before that, a bare mount point could not be told from the root
         self._require_root()
-        return await self._workers["look"].run_within(LOOK_TIMEOUT_S, self._look_or_raise, path)
+        return await self._workers["look"].run_within(LOOK_TIMEOUT_S, self._place.version_or_away, path)
 
     async def explain(self, path: str) -> str | None:
         """Why the entry is left out, by rule or by what it is; None when it is not. Errors as :meth:`look`."""
+        await self._decided.wait()  # before that, a bare mount point could not be told from the root
         self._require_root()
-        return await self._workers["look"].run_within(LOOK_TIMEOUT_S, self._explain, path)
+        return await self._workers["look"].run_within(LOOK_TIMEOUT_S, self._place.why_left_out, path)
 
     async def request_scan(
         self, directory: str = "", priority: Priority = Priority.ASKED, *, accept_removals: bool = False
@@ -180,7 +153,8 @@ class RootSource:
     @property
     def status(self) -> RootStatus:
         watcher, stats = self._watcher, self._settle_stats
-        problem = self._problem()
+        watch = self._watch_failure or (watcher.problem if watcher else None)
+        problem = worst_problem(self.root.name, self._last_scan, watch, self._rules.problems)
         return RootStatus(
             name=self.root.name,
             path=path_text(str(self.root.path)),
@@ -219,8 +193,9 @@ class RootSource:
 
     async def _serve(self, health: RootHealth) -> RootHealth:
         """The root is there. Returns what is wrong once it is not."""
-        self._identity, self._health = health.identity, health
-        self._settler = Settler(self.root.name, self._config, self._look_now, self._clock)
+        self._place.identity, self._health = health.identity, health
+        self._settler = Settler(self.root.name, self._config, self._place.version, self._clock)
+        self._barrier.restart()
         self._buffer.drain()  # whatever waited is covered by the scan that comes now
         self._decided.set()
         try:
@@ -233,7 +208,8 @@ class RootSource:
                 group.create_task(self._guard())
         except* RootAway as away:
             error = _first(away)
-            health = RootHealth(RootState.AWAY, error.message, error.hint or "")
+            reason = error.message.removeprefix(f"root {self.root.name!r} ")
+            health = RootHealth(RootState.AWAY, reason, error.hint or "")
         except* _WatchLost:
             health = RootHealth(RootState.STARTING)
         finally:
@@ -257,16 +233,16 @@ class RootSource:
         """Notices a root that goes away without an event, and a watch that ends."""
         while True:
             await asyncio.sleep(self._health_s)
-            is_remote = self._identity is not None and self._identity.is_remote
-            health = await self._probe(check_empty=is_remote)  # a local tree that was emptied was seen to be emptied
+            # A local tree that was emptied was seen to be emptied, so being empty alone is no reason there
+            health = await self._probe(check_empty=self._is_remote)
             if health.is_away:
-                raise RootAway(health.reason, health.hint)
+                raise health.error(self.root.name)
             if self._watcher is not None and not self._watcher.is_alive:
                 raise _WatchLost
 
     async def _probe(self, check_empty: bool) -> RootHealth:
         try:
-            return await self._workers["health"].run_within(HEALTH_TIMEOUT_S, self._look_at_root, check_empty)
+            return await self._workers["health"].run_within(HEALTH_TIMEOUT_S, self._place.health, check_empty)
         except TimedOut:
             return RootHealth(RootState.AWAY, "does not answer", f"check the server behind {self.root.path}")
 
@@ -304,18 +280,17 @@ class RootSource:
             self._wake.clear()
             for event in self._buffer.drain():
                 self._settler.add(event)
-            for waiter in self._waiters:
-                waiter.start(self._settler.last_ticket)
+            self._barrier.drained(self._settler)
             await self._pass_on(await self._workers["settle"].run(self._settler.due))
             self._settle_stats = self._settler.stats
-            self._waiters = [waiter for waiter in self._waiters if not waiter.finish(self._settler)]
+            self._barrier.passed(self._settler)
 
     async def _pass_on(self, events: Sequence[FileEvent]) -> None:
         files = [event for event in events if event.change is not Change.DIRTY]
         if any(event.change is Change.REMOVED for event in files):
             health = await self._probe(check_empty=False)
             if health.is_away:  # they are not deleted: all of it is gone
-                raise RootAway(health.reason, health.hint)
+                raise health.error(self.root.name)
         for start in range(0, len(files), BATCH):
             await self._emit(files[start : start + BATCH])
         for event in events:
@@ -371,13 +346,13 @@ class RootSource:
             await self._emit(quiet)
 
     def _scanner(self, check_empty: bool) -> Scanner:
-        watcher, identity = self._watcher, self._identity
+        watcher, identity = self._watcher, self._place.identity
         return Scanner(
             self.root,
             self._rules,
             self._known,
             self._clock,
-            health=lambda: self._look_at_root(check_empty),
+            health=lambda: self._place.health(check_empty),
             on_directory=watcher.cover if watcher else lambda path: None,
             compare_inodes=identity is None or identity.has_stable_inodes,
         )
@@ -386,41 +361,12 @@ class RootSource:
         if self._watcher is not None:
             await self._workers["settle"].run(self._watcher.prune)
 
-    # --- in threads ------------------------------------------------------------------------------------------
-
-    def _look_at_root(self, check_empty: bool) -> RootHealth:
-        count = (lambda: self._known.count(self.root.name)) if check_empty else (lambda: 0)
-        return roots.look(self.root, self._identity, count)
-
-    def _look_now(self, key: PathKey) -> Version | None:
-        status = roots.lstat_inside(self.root, key.path)
-        if status is None or self._rules.why_special(status) is not None:
-            return None
-        return Version.of(status) if not _is_directory(status) else None
-
-    def _look_or_raise(self, path: str) -> Version | None:
-        try:
-            version = self._look_now(PathKey(self.root.name, path))
-        except OSError as exc:
-            raise NotReadable(f"{path_text(path)} cannot be read: {exc.strerror}") from exc
-        if version is None and (health := self._look_at_root(check_empty=False)).is_away:
-            raise RootAway(f"root {self.root.name!r} {health.reason}", health.hint)
-        return version
-
-    def _explain(self, path: str) -> str | None:
-        try:
-            status = roots.lstat_inside(self.root, path)
-        except OSError as exc:
-            raise NotReadable(f"{path_text(path)} cannot be read: {exc.strerror}") from exc
-        special = self._rules.why_special(status) if status is not None else None
-        return special or self._rules.why_ignored(path, status is not None and _is_directory(status))
-
     # --- waiting ---------------------------------------------------------------------------------------------
 
     async def _events_arrived(self) -> bool:
         """All changes made until now are in the buffer. False when the kernel cannot tell, and a scan must."""
         watcher = self._watcher
-        if watcher is None or watcher.problem is not None or (self._identity and self._identity.is_remote):
+        if watcher is None or watcher.problem is not None or self._is_remote:
             return False
         loop, passed = asyncio.get_running_loop(), asyncio.Event()
         if not watcher.mark(lambda: loop.call_soon_threadsafe(passed.set)):
@@ -429,70 +375,32 @@ class RootSource:
 
     async def _settled(self) -> None:
         self._require_root()
-        waiter = _Waiter(asyncio.get_running_loop().create_future())
-        self._waiters.append(waiter)
         self._wake.set()
-        await waiter.done
+        await self._barrier.wait()
 
     def _fail_waiting(self, error: RootAway, *, keep_accepting: bool = False) -> None:
         for requests in (self._full, self._sub):
             requests.fail_all(error, keep_accepting=keep_accepting)
-        for waiter in self._waiters:
-            waiter.fail(error)
-        self._waiters.clear()
+        self._barrier.fail(error)
 
     def _require_root(self) -> None:
         if self._health.is_away:
             raise self._away_error()
 
     def _away_error(self) -> RootAway:
-        return RootAway(f"root {self.root.name!r} {self._health.reason}", self._health.hint)
+        return self._health.error(self.root.name)
 
     # --- status ----------------------------------------------------------------------------------------------
+
+    @property
+    def _is_remote(self) -> bool:
+        """Others may change files there without the kernel telling us."""
+        return self._place.identity is not None and self._place.identity.is_remote
 
     def _watching(self) -> str:
         if self._watcher is None or not self._watcher.is_alive:
             return "rescans only"
-        return "events and rescans" if self._identity is not None and self._identity.is_remote else "events"
-
-    def _problem(self) -> WatchProblem | None:
-        """The worst one."""
-        scan, name = self._last_scan, self.root.name
-        if scan is not None and scan.held_back:
-            return WatchProblem(
-                f"{scan.held_back:,} files are missing at once; they are kept until you say that they were deleted",
-                f"lakewatchd scan {name} --accept-removals",
-            )
-        watch = self._watch_failure or (self._watcher.problem if self._watcher else None)
-        if watch is not None:
-            return watch
-        if scan is not None and scan.problem_count:
-            first = scan.problems[0]
-            return WatchProblem(
-                f"{scan.problem_count:,} places cannot be read, first {first.path or '.'}: {first.reason}",
-                "check permissions and mounts; what was known there is kept",
-            )
-        return next((WatchProblem(text, "correct the line") for text in self._rules.problems), None)
-
-
-@dataclass(slots=True)
-class _Waiter:
-    """Somebody who waits until the changes of the next drain have come out."""
-
-    done: asyncio.Future[None]
-    ticket: int | None = None
-
-    def start(self, ticket: int) -> None:
-        self.ticket = ticket if self.ticket is None else self.ticket
-
-    def finish(self, settler: Settler) -> bool:
-        if not self.done.done() and self.ticket is not None and settler.is_past(self.ticket):
-            self.done.set_result(None)
-        return self.done.done()
-
-    def fail(self, error: Exception) -> None:
-        if not self.done.done():
-            self.done.set_exception(error)
+        return "events and rescans" if self._is_remote else "events"
 
 
 async def _wait(event: asyncio.Event, timeout_s: float | None) -> bool:
@@ -516,7 +424,3 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
             yield from _leaves(error)
         else:
             yield error
-
-
-def _is_directory(status: os.stat_result) -> bool:
-    return stat.S_ISDIR(status.st_mode)

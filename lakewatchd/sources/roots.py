@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lakewatchd.core.asset import path_text
-from lakewatchd.errors import NotReadable
+from lakewatchd.errors import NotReadable, RootAway
 
 MOUNTINFO = Path("/proc/self/mountinfo")
 REMOTE = ("nfs", "cifs", "smb", "9p", "ceph", "glusterfs", "lustre", "afs", "virtiofs", "fuse", "davfs")
@@ -68,6 +68,9 @@ class RootHealth:
     @property
     def is_away(self) -> bool:
         return self.state is RootState.AWAY
+
+    def error(self, root: str) -> RootAway:
+        return RootAway(f"root {root!r} {self.reason}", self.hint)
 
 
 def look(root: Root, identity: Identity | None, known_count: Callable[[], int]) -> RootHealth:

@@ -21,7 +21,6 @@ from lakewatchd.core.asset import PathKey, Version, path_text
 from lakewatchd.core.clock import Clock
 from lakewatchd.core.event import Change, FileEvent
 from lakewatchd.core.job import Priority
-from lakewatchd.errors import RootAway
 from lakewatchd.sources.coalesce import above, parent_of
 from lakewatchd.sources.ignore import IgnoreRules
 from lakewatchd.sources.known import Known, ScanOptions, ScanProblem, ScanSummary
@@ -34,6 +33,10 @@ MAX_REASONS = 1000
 GUARD_SHARE = 0.5
 GUARD_FILES = 100
 """A scan of all that misses more than this share and this many of the known files asks before it tells so."""
+
+
+Listing = dict[str, os.stat_result | None]
+"""The files of a directory by name; None for one that is there and of which nothing more can be told."""
 
 
 class Scanner:
@@ -71,7 +74,7 @@ class Scanner:
 
 
 class Scan:
-    """Iterate it for batches of events. Raises :class:`RootAway`; what came out before that stands."""
+    """Iterate it for batches of events. Raises :class:`~lakewatchd.errors.RootAway`; what came out before stands."""
 
     def __init__(
         self, scanner: Scanner, directory: str, options: ScanOptions, on_progress: Callable[[ScanSummary], None]
@@ -117,8 +120,8 @@ class Scan:
         start, recursive = self._start()
         with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as noted:
             yield from self._walk(start, recursive, noted)
+            self._check_root()
             if noted.tell() and not self._is_stopped:
-                self._check_root()
                 yield from self._tell_removals(noted)
         if not self._is_stopped:
             self._summary = replace(self._summary, is_finished=True)
@@ -157,26 +160,26 @@ class Scan:
         files, directories = listing
         known = self._known.directory(self._root, path)
         prefix = path + "/" if path else ""
-        for name, version in files.items():
+        for name, status in files.items():
             old = known.get(name)
-            if version is None:  # there, and among the problems: nothing to act on yet
+            if status is None:  # there, and among the problems: nothing to act on yet
                 continue
             if old is None:
                 self._added += 1
-                self._tell(prefix + name, Change.ADDED, Priority.BACKFILL, version)
-            elif not self._is_same(old, version):
+                self._tell(prefix + name, Change.ADDED, Priority.BACKFILL, Version.of(status))
+            elif not self._is_same(old, status):
                 self._modified += 1
-                self._tell(prefix + name, Change.MODIFIED, Priority.CHANGED, version)
+                self._tell(prefix + name, Change.MODIFIED, Priority.CHANGED, Version.of(status))
         if known.keys() - files.keys():
             _note(noted, b"F", path)
         for name in self._known.subdirectories(self._root, path) - set(directories):
             _note(noted, b"D", prefix + name)
         return directories
 
-    def _list(self, path: str) -> tuple[dict[str, Version | None], list[str]] | None:
-        """Files with versions (None: there, but nothing more can be told) and directories; None if unreadable."""
+    def _list(self, path: str) -> tuple[Listing, list[str]] | None:
+        """Files and directories that are not left out; None if it cannot be read."""
         rules = self._rules.within(path)
-        files: dict[str, Version | None] = {}
+        files: Listing = {}
         directories: list[str] = []
         try:
             with os.scandir(self._local(path)) as entries:
@@ -194,7 +197,7 @@ class Scan:
         entry: os.DirEntry[str],
         path: str,
         why_ignored: Callable[[str, bool], str | None],
-        files: dict[str, Version | None],
+        files: Listing,
         directories: list[str],
     ) -> None:
         name = entry.name
@@ -213,20 +216,19 @@ class Scan:
             if is_dir:
                 directories.append(name)  # entering it fails in the same way; its files must not count as gone
             return
-        why = self._rules.why_special(status)
-        if why is not None:
-            self._count_ignored(why)
-        elif stat.S_ISDIR(status.st_mode):
-            directories.append(name)
-        else:
+        if stat.S_ISREG(status.st_mode):
             self._seen += 1
-            files[name] = Version.of(status)
+            files[name] = status
+        elif (why := self._rules.why_special(status)) is not None:
+            self._count_ignored(why)
+        else:
+            directories.append(name)
 
-    def _is_same(self, old: Version, new: Version) -> bool:
+    def _is_same(self, old: Version, new: os.stat_result) -> bool:
         """Device numbers change at a reboot and say nothing of the content; so do inodes on some file systems."""
-        if (old.size_bytes, old.mtime_ns) != (new.size_bytes, new.mtime_ns):
+        if old.mtime_ns != new.st_mtime_ns or old.size_bytes != new.st_size:
             return False
-        return old.inode == new.inode or not self._scanner.compare_inodes
+        return old.inode == new.st_ino or not self._scanner.compare_inodes
 
     # --- removals ------------------------------------------------------------------------------------------
 
@@ -315,7 +317,7 @@ class Scan:
         health = self._scanner.health()
         if health.is_away:
             self._batch.clear()
-            raise RootAway(f"root {self._root!r} {health.reason}", health.hint)
+            raise health.error(self._root)
 
     def _may_enter(self, path: str) -> bool:
         """A directory that no rule leaves out, reached through directories only: never through a link."""

@@ -297,8 +297,8 @@ class Watcher:
             if not event.is_create:  # it is empty then; the close comes
                 self._put(directory, Change.DIRTY)
             return
-        if self._rules.why_ignored(path, is_dir) is not None:
-            return
+        if self._rules.why_ignored(path, is_dir, cached=True) is not None:
+            return  # by what scans have read: this thread must not wait for a disk
         if is_dir:
             if not event.is_attrib:
                 self._put(path, Change.DIRTY)

@@ -1,0 +1,59 @@
+"""What a root says of itself, and which of its problems a person should hear of first. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lakewatchd.sources.known import ScanSummary
+from lakewatchd.sources.roots import RootState
+from lakewatchd.sources.watch import WatchProblem
+
+
+@dataclass(frozen=True, slots=True)
+class RootStatus:
+    """One moment of one root."""
+
+    name: str
+    path: str
+    state: RootState
+    reason: str
+    """Why it is away, else empty."""
+    watching: str
+    """``events``, ``events and rescans`` where others may change files unseen, or ``rescans only``."""
+    watched: int
+    """Directories the kernel tells us of."""
+    last_scan: ScanSummary | None
+    """The last scan of all of it."""
+    scanning: ScanSummary | None
+    """How far the running scan is."""
+    settling: int
+    settling_oldest_s: float
+    events: int
+    """Changes heard of since the start."""
+    collapsed: int
+    """Of these, how many were told of their directory because of a flood."""
+    overflows: int
+    """How often the kernel lost changes, each followed by a scan."""
+    problem: str
+    hint: str
+
+
+def worst_problem(
+    root: str, scan: ScanSummary | None, watch: WatchProblem | None, ignore_problems: Sequence[str]
+) -> WatchProblem | None:
+    """``scan`` is the last one of all of the root."""
+    if scan is not None and scan.held_back:
+        return WatchProblem(
+            f"{scan.held_back:,} files are missing at once; they are kept until you say that they were deleted",
+            f"lakewatchd scan {root} --accept-removals",
+        )
+    if watch is not None:
+        return watch
+    if scan is not None and scan.problem_count:
+        first = scan.problems[0]
+        return WatchProblem(
+            f"{scan.problem_count:,} places cannot be read, first {first.path or '.'}: {first.reason}",
+            "check permissions and mounts; what was known there is kept",
+        )
+    return next((WatchProblem(text, "correct the line") for text in ignore_problems), None)

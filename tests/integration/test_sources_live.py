@@ -1,0 +1,383 @@
+"""One root with real files, real inotify and real threads."""
+
+# Names that are no text need os.path, and a test may block its own loop
+# ruff: noqa: ASYNC110, ASYNC240, PTH113, PTH118
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from lakewatchd.config import WatchConfig
+from lakewatchd.core.asset import PathKey, Version
+from lakewatchd.core.clock import SystemClock
+from lakewatchd.core.event import Change, FileEvent
+from lakewatchd.errors import NotReadable, RootAway
+from lakewatchd.sources import watch
+from lakewatchd.sources.coalesce import Buffer
+from lakewatchd.sources.ignore import IgnoreRules
+from lakewatchd.sources.live import RootSource
+from lakewatchd.sources.roots import Root, RootState
+from lakewatchd.sources.watch import Watcher
+from lakewatchd.testing import make_tree, wait_until
+
+QUICK = WatchConfig(settle_s=0.05, settle_open_s=0.2, ignore=("*.tmp",))
+
+
+class Lake:
+    """Stands for all that follows: looks at the disk for each event, as a handler does, and remembers."""
+
+    def __init__(self, base: Path) -> None:
+        self.base = base
+        self.files: dict[str, Version] = {}
+        self.events: list[FileEvent] = []
+
+    async def emit(self, events: Sequence[FileEvent]) -> None:
+        for event in events:
+            self.events.append(event)
+            path = event.key.path
+            if event.change is Change.REMOVED and not os.path.isfile(os.path.join(self.base, path)):
+                self.files.pop(path, None)
+            elif event.version is not None:
+                self.files[path] = event.version
+
+    def directory(self, root: str, dir: str) -> Mapping[str, Version]:
+        return {p.rpartition("/")[2]: v for p, v in self.files.copy().items() if p.rpartition("/")[0] == dir}
+
+    def subdirectories(self, root: str, dir: str) -> set[str]:
+        prefix = dir + "/" if dir else ""
+        below = [p[len(prefix) :] for p in self.files.copy() if p.startswith(prefix)]
+        return {p.split("/")[0] for p in below if "/" in p}
+
+    def under(self, root: str, dir: str) -> Iterator[PathKey]:
+        return iter([PathKey(root, p) for p in self.files.copy() if not dir or p.startswith(dir + "/")])
+
+    def count(self, root: str) -> int:
+        return len(self.files)
+
+    def changes(self, path: str) -> list[Change]:
+        return [event.change for event in self.events if event.key.path == path]
+
+
+@asynccontextmanager
+async def alive(base: Path, lake: Lake, config: WatchConfig = QUICK) -> AsyncIterator[RootSource]:
+    source = RootSource(Root("r", base), config, lake, lake.emit, SystemClock(), health_s=0.1)
+    task = asyncio.create_task(source.run())
+    try:
+        yield source
+        assert not task.done(), task.exception()
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def until(condition: Callable[[], object], what: str = "") -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def on_disk(base: Path) -> set[str]:
+    return {
+        os.fsdecode(os.path.relpath(os.path.join(d, f), os.fsencode(base)))
+        for d, _, files in os.walk(os.fsencode(base))
+        for f in files
+        if not f.endswith(b".tmp")
+    }
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    return make_tree(tmp_path / "root", {"a.jpg": "1", "d/b.jpg": "2"})
+
+
+@pytest.fixture
+def lake(base: Path) -> Lake:
+    return Lake(base)
+
+
+async def test_what_lies_there_and_what_comes_later(base: Path, lake: Lake) -> None:
+    async with alive(base, lake) as source:
+        await source.wait_caught_up()
+        assert set(lake.files) == {"a.jpg", "d/b.jpg"}
+        make_tree(base, {"new.jpg": "x", "d/new.jpg": "y", "x.tmp": "", "deep/er/and/z.jpg": "z"})
+        (base / "a.jpg").write_text("changed")
+        (base / "d/b.jpg").unlink()
+        await source.wait_caught_up()
+        assert set(lake.files) == {"a.jpg", "new.jpg", "d/new.jpg", "deep/er/and/z.jpg"}
+        assert lake.files["a.jpg"].size_bytes == 7
+        status = source.status
+        assert status.state is RootState.PRESENT and status.problem == "" and status.settling == 0
+        assert status.last_scan is not None and status.last_scan.is_finished
+        assert status.watched >= 2 or status.watching == "events and rescans"
+
+
+async def test_mkdir_and_write_at_once_loses_nothing(base: Path, lake: Lake) -> None:
+    async with alive(base, lake) as source:
+        await source.wait_caught_up()
+        for i in range(200):
+            make_tree(base, {f"n{i}/m/{j}.jpg": "x" for j in range(3)})
+        await source.wait_caught_up()
+        assert set(lake.files) == on_disk(base) and len(lake.files) == 602
+
+
+async def test_rename_storm_of_files_and_directories(base: Path, lake: Lake) -> None:
+    make_tree(base, {f"t/{i}/{j}.jpg": "x" for i in range(5) for j in range(5)})
+    async with alive(base, lake) as source:
+        await source.wait_caught_up()
+        for turn in range(30):
+            (base / ("t" if turn % 2 == 0 else "u")).rename(base / ("u" if turn % 2 == 0 else "t"))
+            (base / "t" / str(turn % 5)).exists() and (base / "t" / str(turn % 5)).rename(base / "t" / f"x{turn}")
+            (base / "a.jpg").rename(base / "b.jpg")
+            (base / "b.jpg").rename(base / "a.jpg")
+        (base / "t").rename(base / "d" / "v")
+        await source.wait_caught_up()
+        assert set(lake.files) == on_disk(base)
+        (next((base / "d" / "v").iterdir()) / "late.jpg").write_text("in a moved directory")
+        await source.wait_caught_up()
+        assert set(lake.files) == on_disk(base)
+
+
+async def test_moves_in_and_out_of_the_root(base: Path, lake: Lake, tmp_path: Path) -> None:
+    make_tree(tmp_path, {"out/side/in.jpg": "x"})
+    async with alive(base, lake) as source:
+        await source.wait_caught_up()
+        (tmp_path / "out").rename(base / "in")
+        (base / "d").rename(tmp_path / "gone")
+        await source.wait_caught_up()
+        assert set(lake.files) == {"a.jpg", "in/side/in.jpg"}
+        (tmp_path / "gone" / "later.jpg").touch()
+        await source.wait_caught_up()
+        assert set(lake.files) == {"a.jpg", "in/side/in.jpg"}
+
+
+async def test_names_no_one_would_choose(base: Path, lake: Lake) -> None:
+    names = [os.fsdecode(name) for name in (b"\xff\xfe.jpg", b"new\nline", b"x" * 255, b" ", b"-rf")]
+    async with alive(base, lake) as source:
+        await source.wait_caught_up()
+        for name in names:
+            Path(base, name).write_text("x")
+            Path(base, "d\udcff" if len(name) > 250 else name + "-dir").mkdir()
+        await source.wait_caught_up()
+        assert set(lake.files) == {"a.jpg", "d/b.jpg", *names}
+
+
+async def test_an_ignore_file_holds_as_soon_as_it_is_written(base: Path, lake: Lake) -> None:
+    async with alive(base, lake) as source:
+        await source.wait_caught_up()
+        make_tree(base, {"d/.lakeignore": "*.jpg"})
+        await until(lambda: Change.REMOVED in lake.changes("d/b.jpg"))
+        assert source.why_ignored("d/b.jpg") == ".lakeignore in d: *.jpg"
+        assert await source.explain("d/b.jpg") == ".lakeignore in d: *.jpg"
+
+
+async def test_a_file_that_grows_is_told_once_it_is_whole(base: Path, lake: Lake) -> None:
+    async with alive(base, lake) as source:
+        await source.wait_caught_up()
+        with (base / "film.mkv").open("wb") as file:
+            for _ in range(20):
+                file.write(b"x" * 1000)
+                file.flush()
+                await asyncio.sleep(0.02)
+        await source.wait_caught_up()
+        told = [e.version.size_bytes for e in lake.events if e.key.path == "film.mkv" and e.version]
+        assert told == [20_000]
+
+
+async def test_a_half_written_file_at_the_start_settles_first(base: Path, lake: Lake) -> None:
+    with (base / "half.jpg").open("wb") as file:
+        file.write(b"1")
+        file.flush()
+        async with alive(base, lake, WatchConfig(settle_s=0.05, settle_open_s=0.5)) as source:
+            await until(lambda: source.status.last_scan)
+            assert lake.changes("half.jpg") == []
+            await source.wait_caught_up()
+            assert lake.changes("half.jpg") == [Change.ADDED]
+
+
+async def test_an_unmounted_root_pauses_and_comes_back(base: Path, lake: Lake) -> None:
+    async with alive(base, lake) as source:
+        await source.wait_caught_up()
+        base.rename(base.parent / "aside")
+        base.mkdir()  # the bare mount point
+        await until(lambda: source.status.state is RootState.AWAY)
+        for call in (source.look("a.jpg"), source.request_scan(), source.wait_caught_up()):
+            with pytest.raises(RootAway):
+                await call
+        make_tree(base.parent, {"aside/meanwhile.jpg": "x"})
+        base.rmdir()
+        (base.parent / "aside").rename(base)
+        await until(lambda: source.status.state is RootState.PRESENT)
+        await source.wait_caught_up()
+        assert set(lake.files) == {"a.jpg", "d/b.jpg", "meanwhile.jpg"}
+        assert all(event.change is not Change.REMOVED for event in lake.events)
+
+
+async def test_a_root_that_vanishes_during_a_scan_says_so_once(base: Path, lake: Lake) -> None:
+    async with alive(base, lake) as source:
+        await source.wait_caught_up()
+        base.rename(base.parent / "aside")
+        with pytest.raises(RootAway) as caught:
+            await source.request_scan()
+        assert caught.value.message == "root 'r' does not exist"
+        await until(lambda: source.status.state is RootState.AWAY)
+        assert source.status.reason == "does not exist" and len(lake.files) == 2
+
+
+async def test_a_new_source_answers_no_look_before_it_has_seen_its_root(base: Path, lake: Lake) -> None:
+    lake.files = {"a.jpg": Version(1, 1, 1)}
+    shutil.rmtree(base)
+    base.mkdir()
+    source = RootSource(Root("r", base), QUICK, lake, lake.emit, SystemClock(), health_s=0.1)
+    early = asyncio.create_task(source.look("a.jpg"))
+    task = asyncio.create_task(source.run())
+    with pytest.raises(RootAway):
+        await early
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_deleting_everything_with_the_watch_on_is_believed(base: Path, lake: Lake) -> None:
+    async with alive(base, lake) as source:
+        await source.wait_caught_up()
+        shutil.rmtree(base / "d")
+        (base / "a.jpg").unlink()
+        await until(lambda: not lake.files)
+        assert source.status.state is RootState.PRESENT
+
+
+async def test_an_empty_root_at_the_start_asks_and_takes_a_persons_word(base: Path, lake: Lake) -> None:
+    lake.files = {"a.jpg": Version(1, 1, 1), "d/b.jpg": Version(1, 1, 1)}
+    shutil.rmtree(base / "d")
+    (base / "a.jpg").unlink()
+    async with alive(base, lake) as source:
+        await until(lambda: source.status.state is RootState.AWAY)
+        assert source.status.reason.startswith("is empty") and len(lake.files) == 2
+        summary = await source.request_scan(accept_removals=True)
+        assert summary.removed == 2 and lake.files == {}
+        await source.wait_caught_up()
+
+
+async def test_a_flood_collapses_and_still_loses_nothing(base: Path, lake: Lake) -> None:
+    config = WatchConfig(buffer_events=50, settle_s=0.05, settle_open_s=0.2)
+    make_tree(base, {f"f{i}/first.jpg": "x" for i in range(7)})
+    async with alive(base, lake, config) as source:
+        await source.wait_caught_up()
+        make_tree(base, {f"f{i % 7}/{i}.jpg": "x" for i in range(2000)})
+        await source.wait_caught_up()
+        await until(lambda: set(lake.files) == on_disk(base))
+        assert source.status.collapsed > 0
+
+
+async def test_an_overflow_of_the_kernels_queue_is_followed_by_a_scan(base: Path, lake: Lake) -> None:
+    async with alive(base, lake) as source:
+        await source.wait_caught_up()
+        watcher = source._watcher
+        assert watcher is not None
+        limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+        with watcher._lock:  # the watch thread waits here while the kernel's queue runs over
+            for i in range(limit // 2 + 1000):
+                (base / f"{i}.jpg").touch()
+        await until(lambda: source.status.overflows > 0)
+        await source.wait_caught_up()
+        await until(lambda: set(lake.files) == on_disk(base))
+
+
+async def test_a_dead_watch_thread_is_replaced_and_scanned_after(base: Path, lake: Lake) -> None:
+    async with alive(base, lake) as source:
+        await source.wait_caught_up()
+        first = source._watcher
+        assert first is not None and first._inotify is not None
+        first._inotify.stop()
+        make_tree(base, {"unheard.jpg": "x"})
+        await until(lambda: source._watcher not in (None, first))
+        await source.wait_caught_up()
+        assert "unheard.jpg" in lake.files
+
+
+async def test_without_inotify_rescans_find_everything(base: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(cls: type) -> int:
+        raise OSError(errno.EMFILE, "inotify instance limit reached")
+
+    monkeypatch.setattr(watch._Inotify, "_create_inotify_fd", classmethod(refuse))
+    async with alive(base, lake) as source:
+        await source.wait_caught_up()
+        make_tree(base, {"n/new.jpg": "x"})
+        await source.wait_caught_up()
+        assert "n/new.jpg" in lake.files
+        assert source.status.watching == "rescans only" and "max_user_instances" in source.status.hint
+
+
+async def test_look_tells_files_from_everything_else(base: Path, lake: Lake) -> None:
+    os.mkfifo(base / "pipe")
+    (base / "way").symlink_to("d")
+    async with alive(base, lake) as source:
+        await source.wait_caught_up()
+        version = await source.look("a.jpg")
+        assert version is not None and version.size_bytes == 1
+        for path in ("pipe", "way", "way/b.jpg", "d", "nothing"):
+            assert await source.look(path) is None
+        with pytest.raises(NotReadable):
+            await source.look("../root/a.jpg")
+        assert await source.explain("pipe") == "special file"
+
+
+async def test_rescans_come_by_themselves(base: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Watcher, "_tell", lambda *args: None)  # a network mount: no events
+    async with alive(base, lake, WatchConfig(settle_s=0.05, settle_open_s=0.05, rescan_s=0.3)) as source:
+        await source.wait_caught_up()
+        make_tree(base, {"by-another-host.jpg": "x"})
+        await until(lambda: "by-another-host.jpg" in lake.files)
+
+
+async def test_an_emit_that_fails_stops_the_source(base: Path, lake: Lake) -> None:
+    async def full(events: Sequence[FileEvent]) -> None:
+        raise OSError(errno.ENOSPC, "disk full")
+
+    emit: Callable[[Sequence[FileEvent]], Awaitable[None]] = full
+    config = WatchConfig(settle_s=0.0, settle_open_s=0.0)
+    source = RootSource(Root("r", base), config, lake, emit, SystemClock(), health_s=0.1)
+    with pytest.raises(BaseExceptionGroup):
+        async with asyncio.timeout(20):
+            await source.run()
+
+
+def test_the_watch_limit_is_a_problem_with_its_fix(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    watcher = Watcher(Root("r", base), IgnoreRules(base, ()), Buffer("r", 100))
+    watcher.start()
+    try:
+        watcher.cover("")
+        monkeypatch.setattr(watcher, "_watch", lambda local: (_ for _ in ()).throw(OSError(errno.ENOSPC, "limit")))
+        watcher.cover("d")
+        problem = watcher.problem
+        assert problem is not None and "1 directories" in problem.reason and "max_user_watches=" in problem.hint
+    finally:
+        watcher.stop()
+
+
+def test_watches_of_moved_trees_are_given_back(base: Path, tmp_path: Path) -> None:
+    make_tree(base, {"t/u/x": "", "t/v/x": ""})
+    watcher = Watcher(Root("r", base), IgnoreRules(base, ()), Buffer("r", 100))
+    watcher.start()
+    try:
+        for path in ("", "d", "t", "t/u", "t/v"):
+            watcher.cover(path)
+        assert watcher.watched == 5
+        (base / "t").rename(tmp_path / "elsewhere")
+        wait_until(lambda: (watcher.prune(), watcher.watched)[1] == 2)
+        shutil.rmtree(base / "d")
+        wait_until(lambda: watcher.watched == 1)
+    finally:
+        watcher.stop()
+
+
+def test_the_budget_of_this_machine() -> None:
+    watches, instances = watch.watch_budget()
+    assert watches > 0 and instances > 0
