@@ -118,15 +118,18 @@ class WorkerPool:
         Raises the first error of the pool itself, and any that says the daemon must not go on.
         """
         self._loop = asyncio.get_running_loop()
+        failure: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as self._group:
                 for endless in (self._feed, self._record, self._keep):
                     self._spawn(endless())
         except BaseExceptionGroup as failed:
-            raise _first(failed) from failed
+            failure = _first(failed)
         finally:
             await self._give_back()
             self._stopped.set()
+        if failure is not None:  # raised out here it keeps its own cause
+            raise failure
 
     def wake(self) -> None:
         """There may be something to claim. Callable from any thread, any number of times."""
