@@ -13,9 +13,11 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from lakewatchd.core.asset import AssetId, PathKey
+from lakewatchd.core.asset import AssetId, PathKey, Version
 from lakewatchd.lake.rows import GoldRow, OccurrenceRow, Presence
 from lakewatchd.views.names import folder_name, is_file_name
+
+STAT_MAX = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +70,9 @@ class File:
         return self.is_away, self.first_seen, self.root, self.path
 
     def says(self, row: OccurrenceRow) -> bool:
-        return (self.asset.asset_id, self.size_bytes, self.mtime_ns, self.first_seen, self.is_away) == (
-            row.asset_id,
-            row.version.size_bytes,
-            row.version.mtime_ns,
-            row.first_seen,
-            row.presence is Presence.AWAY,
-        )
+        is_same = self.asset.asset_id == row.asset_id and self.first_seen == row.first_seen
+        is_same &= self.is_away == (row.presence is Presence.AWAY)
+        return is_same and (self.size_bytes, self.mtime_ns) == statable(row.version)
 
 
 class State(NamedTuple):
@@ -180,7 +178,13 @@ class Catalog:
 def _file(asset: Asset, row: OccurrenceRow) -> File:
     root, path = sys.intern(row.key.root), row.key.path
     is_away = row.presence is Presence.AWAY
-    return File(asset, root, path, row.version.size_bytes, row.version.mtime_ns, row.first_seen, is_away)
+    size_bytes, mtime_ns = statable(row.version)
+    return File(asset, root, path, size_bytes, mtime_ns, row.first_seen, is_away)
+
+
+def statable(version: Version) -> tuple[int, int]:
+    """Size and time as the kernel can take them, whatever a file system said: no file from before 1970."""
+    return min(max(0, version.size_bytes), STAT_MAX), min(max(0, version.mtime_ns), STAT_MAX)
 
 
 def _is_below_root(path: str) -> bool:

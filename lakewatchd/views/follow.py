@@ -72,7 +72,7 @@ class Follower:
 
     async def _read(self, forget: Forget | None) -> int:
         """A full answer may be long and is taken in part by part; any other is small, and put in order first."""
-        revision, few, full = self.revision, list[Changes](), Full() if self.tree.files else None
+        revision, few, full = self.revision, list[Changes](), Full() if self.tree.catalog.assets else None
         async for part in self.feed.changes(self.revision):
             revision = part.revision
             if not part.is_full:

@@ -20,8 +20,7 @@ from typing import Any, NoReturn
 
 import pyfuse3
 
-from lakewatchd.core.asset import Version
-from lakewatchd.views.catalog import File
+from lakewatchd.views.catalog import File, statable
 from lakewatchd.views.folders import DUPLICATES, ROOT, Folder
 from lakewatchd.views.inodes import Inodes, Node
 from lakewatchd.views.originals import Original, Originals
@@ -30,7 +29,6 @@ from lakewatchd.views.tree import Branch, Entry, Touched, Tree
 TIMEOUT_S = 300.0
 BLOCK_BYTES = 128 << 10
 STATFS_BLOCK_BYTES = 4096
-NANOSECONDS_MAX = SIZE_MAX = 2**62
 XATTR_PREFIX = b"user.lakewatchd."
 XATTR_MAX_BYTES = 64 << 10
 _DOTS = (b".", b"..")
@@ -158,8 +156,7 @@ class LakeView(pyfuse3.Operations):  # type: ignore[misc]
         else:
             entry = self.tree.lookup(node.folder, node.name)
         if isinstance(entry, File) and node.file is not None and entry.asset is node.file.asset:
-            if entry is not node.file:
-                node.file, node.seen = entry, None
+            node.shows(entry)
             return entry
         if isinstance(entry, Branch) and node.file is None:
             return entry
@@ -173,24 +170,21 @@ class LakeView(pyfuse3.Operations):  # type: ignore[misc]
     def _entry_attributes(self, number: int, entry: Entry) -> Any:
         if isinstance(entry, File):
             seen = self._inodes.nodes[number].seen
-            size_bytes, mtime_ns = (
-                (entry.size_bytes, entry.mtime_ns) if seen is None else (seen.size_bytes, seen.mtime_ns)
-            )
+            size_bytes, mtime_ns = (entry.size_bytes, entry.mtime_ns) if seen is None else statable(seen)
             return self._filled(number, stat.S_IFREG | 0o444, 1, size_bytes, mtime_ns)
         return self._filled(number, stat.S_IFDIR | 0o555, entry.links, 0, entry.newest_ns or self._started_ns)
 
     def _filled(self, number: int, mode: int, links: int, size_bytes: int, mtime_ns: int) -> Any:
         attr = pyfuse3.EntryAttributes()
         attr.st_ino = number
-        attr.generation = 0
         attr.entry_timeout = attr.attr_timeout = TIMEOUT_S
         attr.st_mode = mode
         attr.st_nlink = links
         attr.st_uid, attr.st_gid = self._uid, self._gid
-        attr.st_size = size_bytes = min(max(0, size_bytes), SIZE_MAX)
+        attr.st_size = size_bytes
         attr.st_blksize = BLOCK_BYTES
         attr.st_blocks = -(-size_bytes // 512)
-        attr.st_atime_ns = attr.st_mtime_ns = attr.st_ctime_ns = min(max(0, mtime_ns), NANOSECONDS_MAX)
+        attr.st_atime_ns = attr.st_mtime_ns = attr.st_ctime_ns = mtime_ns
         return attr
 
     # --- folders
@@ -232,15 +226,16 @@ class LakeView(pyfuse3.Operations):  # type: ignore[misc]
         if not isinstance(entry, File):
             raise pyfuse3.FUSEError(errno.EISDIR)
         original = await self._open_original(node.folder, entry)
-        known = node.seen or Version(entry.size_bytes, entry.mtime_ns, original.version.inode, original.version.device)
-        is_as_known = known == original.version
-        node.seen = original.version
+        found = original.version
+        told = (entry.size_bytes, entry.mtime_ns)
+        is_as_known = found == node.seen if node.seen is not None else statable(found) == told
+        node.seen = found
         node.handles += 1
         handle = next(self._handles)
         self._files[handle] = OpenFile(inode, node, original)
         if not is_as_known:  # the kernel must not cut the file at the size it was told before
             await self._send([(inode, None)])
-        is_huge = original.version.size_bytes > self._direct_io_bytes
+        is_huge = found.size_bytes > self._direct_io_bytes
         return pyfuse3.FileInfo(fh=handle, direct_io=is_huge, keep_cache=is_as_known)
 
     async def _open_original(self, folder: Folder, file: File) -> Original:

@@ -32,6 +32,10 @@ class Node:
     handles: int = 0
     seen: Version | None = None
 
+    def shows(self, file: File | None) -> None:
+        if self.file is not file:
+            self.file, self.seen = file, None  # the lake has caught up
+
 
 def _digest(raw: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(raw, digest_size=8).digest()) >> 1
@@ -54,28 +58,24 @@ class Inodes:
 
     def folder(self, parent: int, path: Folder) -> int:
         """The inode of the folder at ``path``; counts one lookup."""
-        number = self._claim(parent, path[-1], "", lambda: Node(parent, path, path[-1]))
-        self._folders[path] = number
+        number = self._folders[path] = self._claim(parent, path, path[-1], "", None)
         return number
 
     def file(self, parent: int, folder: Folder, name: bytes, file: File) -> int:
         """The inode of a file; counts one lookup."""
-        content = file.asset.asset_id
-        number = self._claim(parent, name, content, lambda: Node(parent, folder, name, content))
-        node = self.nodes[number]
-        if node.file is not file:
-            node.file, node.seen = file, None  # the lake has caught up
-        return number
+        return self._claim(parent, folder, name, file.asset.asset_id, file)
 
-    def _claim(self, parent: int, name: bytes, content: str, make: Callable[[], Node]) -> int:
-        raw = b"%x/%b/%b" % (parent, name, content.encode())
+    def _claim(self, parent: int, folder: Folder, name: bytes, content: str, file: File | None) -> int:
+        raw = b"%d/%b/%b" % (parent, name, content.encode())
         while True:
             number = self.digest(raw)
             node = self.nodes.get(number)
             if node is None and number > ROOT:
-                node = self.nodes[number] = make()
-            if node is not None and (node.parent, node.name, node.content) == (parent, name, content):
+                self.nodes[number] = Node(parent, folder, name, content, file, 1)
+                return number
+            if node is not None and node.name == name and node.parent == parent and node.content == content:
                 node.lookups += 1
+                node.shows(file)
                 return number
             raw += b"/"
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import logging
 import os
 import signal
@@ -145,6 +146,7 @@ async def serve(
     while not await follower.refresh():
         if await _is_set_within(stop, view.refresh_s):
             return
+    _spare_the_collector()
     originals = Originals({root.name: root.path for root in roots})
     originals.look_around()
     operations = LakeView(follower.tree, originals, int(clock.now() * 1e9))
@@ -158,6 +160,13 @@ async def serve(
     finally:
         pyfuse3.close(unmount=True)
         operations.close()
+
+
+def _spare_the_collector() -> None:
+    """Millions of objects that live as long as the process: do not look through them for cycles again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 async def _run(

@@ -113,6 +113,11 @@ class Originals:
     async def close(self, original: Original) -> None:
         await self._do(original.root, lambda: os.close(original.fd))
 
+    def close_threads(self) -> None:
+        """Waits for what is under way."""
+        for threads in self._threads.values():
+            threads.shutdown()
+
     async def _do(self, root: str, work: Callable[[], T], undo: Callable[[T], None] = lambda _: None) -> T:
         """``undo`` is for a result that comes after the deadline, when nobody waits for it any more."""
         if root in self._local:

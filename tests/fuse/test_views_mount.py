@@ -212,6 +212,27 @@ def test_what_lies_there_now_is_served_even_if_the_lake_is_behind(lake: Lake) ->
     assert shown.read_bytes() == b"ONE\n"
 
 
+def test_lies_about_size_and_time_harm_nobody(lake: Lake) -> None:
+    lake.index("a.jpg", b"a", size=2**70, mtime_ns=-(10**18))
+    lake.index("b.jpg", b"b", size=-5, mtime_ns=2**70)
+    for name in ("a.jpg", "b.jpg"):
+        os.utime(lake.write(name, b"really"), ns=(0, -(10**18)))
+    lake.start()
+    folder = lake.mount / "by-root" / "photos"
+    assert names(folder) == {b"a.jpg", b"b.jpg"}
+    for name in ("a.jpg", "b.jpg"):
+        assert (folder / name).read_bytes() == b"really"
+        assert (folder / name).stat().st_size == 6
+
+
+def test_a_pipe_in_place_of_a_file_holds_nobody(lake: Lake) -> None:
+    lake.index("pipe", b"a")
+    os.mkfifo(lake.root / "pipe")
+    lake.start()
+    with pytest.raises(OSError, match="Input/output"):
+        (lake.mount / "by-root" / "photos" / "pipe").read_bytes()
+
+
 def test_a_listing_under_way_loses_and_doubles_nothing(lake: Lake, wait_until: Wait) -> None:
     for number in range(2000):
         lake.index(f"{number:04}.jpg", b"%d" % number)

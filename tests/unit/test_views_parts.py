@@ -1,0 +1,163 @@
+"""The parts that need no kernel: who is local, what is refused as a mountpoint, following a feed, inode numbers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from lakewatchd.config import RootConfig, ViewConfig
+from lakewatchd.core.asset import AssetId, Kind, PathKey, Version
+from lakewatchd.errors import Busy, ConfigError
+from lakewatchd.lake.rows import GoldRow, OccurrenceRow, Presence
+from lakewatchd.views import mount
+from lakewatchd.views.catalog import Asset, File
+from lakewatchd.views.follow import Follower
+from lakewatchd.views.inodes import ROOT, Inodes
+from lakewatchd.views.originals import Originals, is_local, open_below
+
+MOUNTS = """\
+22 1 8:1 / / rw - ext4 /dev/sda1 rw
+23 22 0:30 / /mnt/nas rw - nfs4 nas:/export rw
+24 22 0:31 / /data/with\\040space rw - fuse.sshfs host: rw
+25 22 8:2 / /data/disk rw - xfs /dev/sdb1 rw
+26 25 0:32 / /data/disk rw - cifs //nas/share rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "local"),
+    [("/home/me", True), ("/mnt/nas/photos", False), ("/data/with space/x", False), ("/data/disk", False),
+     ("/data", False), ("/mnt/nasty", True), ("/", False)],
+)  # fmt: skip
+def test_local_means_everything_below_too(path: str, local: bool) -> None:
+    assert is_local(Path(path), MOUNTS) is local
+
+
+def test_open_below_follows_no_link_and_no_dots(tmp_path: Path) -> None:
+    (tmp_path / "root" / "d").mkdir(parents=True)
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "root" / "link").symlink_to(tmp_path / "secret")
+    (tmp_path / "root" / "up").symlink_to(tmp_path)
+    for path in ("link", "up/secret", "../secret", "d/../../secret", "d", ""):
+        with pytest.raises(OSError, match=r"\w"):
+            os.close(open_below(tmp_path / "root", path))
+
+
+async def test_storage_that_does_not_answer_is_an_error_and_leaks_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a")
+    originals = Originals({"nas": tmp_path}, deadline_s=0.0)  # not looked around: nothing is known to be local
+    before = len(os.listdir("/proc/self/fd"))
+    gate = threading.Event()
+
+    def slow() -> int:
+        gate.wait()
+        return os.open(tmp_path / "a", os.O_RDONLY)
+
+    with pytest.raises(TimeoutError):
+        await originals._do("nas", slow, os.close)
+    gate.set()
+    await asyncio.to_thread(originals.close_threads)  # the late answer has come ...
+    await asyncio.sleep(0)  # ... and the loop has thrown it away
+    await asyncio.sleep(0)
+    assert len(os.listdir("/proc/self/fd")) <= before
+
+
+@pytest.mark.parametrize("place", ["root", "root/inside", "."])
+def test_a_view_inside_of_a_root_would_show_itself(tmp_path: Path, place: str) -> None:
+    (tmp_path / "root" / "inside").mkdir(parents=True)
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        pytest.skip("/dev/fuse is missing: it is refused first")
+    with pytest.raises(ConfigError, match="in one another"):
+        mount.prepare(ViewConfig(mountpoint=tmp_path / place), [RootConfig("r", tmp_path / "root")])
+
+
+def test_inodes_are_unique_even_if_the_hash_is_not() -> None:
+    inodes = Inodes(digest=len)
+    files = [File(Asset(f"{n:064x}"), "r", "a", 0, 0, 0.0, False) for n in range(40)]
+    numbers = [inodes.file(ROOT, (), b"a", file) for file in files]
+    assert len(set(numbers)) == len(files) and ROOT not in numbers and 0 not in numbers
+    assert [inodes.file(ROOT, (), b"a", file) for file in files] == numbers
+    for number in numbers:
+        inodes.forget(number, 2)
+    assert set(inodes.nodes) == {ROOT}
+
+
+@dataclass
+class Part:
+    revision: int
+    is_full: bool
+    occurrences: tuple[OccurrenceRow, ...] = ()
+    gold: tuple[GoldRow, ...] = ()
+    gold_gone: tuple[AssetId, ...] = ()
+
+
+def place(path: str, presence: Presence = Presence.PRESENT) -> OccurrenceRow:
+    return OccurrenceRow(
+        key=PathKey("r", path), asset_id="ab" * 32, kind=Kind.IMAGE, mime="", version=Version(1, 2, 3),
+        presence=presence, first_seen=1.0, last_seen=1.0,
+    )  # fmt: skip
+
+
+class Script:
+    """Answers with one prepared answer a call; an error is raised after the parts before it."""
+
+    def __init__(self, *answers: list[Part | Exception]) -> None:
+        self.answers = list(answers)
+        self.asked: list[int] = []
+
+    async def changes(self, revision: int) -> AsyncIterator[Part]:
+        self.asked.append(revision)
+        for part in self.answers.pop(0):
+            if isinstance(part, Exception):
+                raise part
+            yield part
+
+
+def shown(follower: Follower) -> set[bytes]:
+    return {name for name, _ in follower.tree.entries((b"by-root", b"r"))}
+
+
+async def test_what_a_full_answer_does_not_name_is_no_more() -> None:
+    feed = Script(
+        [Part(5, True, (place("a"), place("b")))],
+        [Part(900, True, (place("b"),)), Part(900, True, (place("c"),))],
+    )
+    follower = Follower(feed)
+    assert await follower.refresh() and shown(follower) == {b"a", b"b"}
+    assert await follower.refresh() and shown(follower) == {b"b", b"c"}
+    assert feed.asked == [0, 5]
+
+
+async def test_an_answer_cut_short_is_asked_for_again() -> None:
+    feed = Script([Part(5, True, (place("a"),)), Busy("later")], [Part(5, True, (place("a"), place("b")))])
+    follower = Follower(feed)
+    assert not await follower.refresh()
+    assert await follower.refresh() and shown(follower) == {b"a", b"b"}
+    assert feed.asked == [0, 0]
+
+
+async def test_a_younger_lake_is_another_lake() -> None:
+    feed = Script([Part(5, True, (place("a"),))], [Part(2, False)], [Part(2, True, (place("b"),))])
+    follower = Follower(feed)
+    for _ in range(3):
+        assert await follower.refresh()
+    assert shown(follower) == {b"b"} and feed.asked == [0, 5, 0]
+
+
+async def test_what_moves_is_never_absent() -> None:
+    feed = Script([Part(1, True, (place("a"),))], [Part(2, False, (place("a", Presence.GONE), place("b")))])
+    follower = Follower(feed)
+    await follower.refresh()
+    seen: list[set[bytes]] = []
+
+    async def note(_: object) -> None:
+        seen.append(shown(follower))
+
+    await follower.refresh(note)
+    assert seen == [{b"a", b"b"}, {b"b"}]
