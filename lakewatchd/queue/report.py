@@ -6,7 +6,6 @@ Invariant: answers come from the indexes of the states, so that asking does not 
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,8 +118,8 @@ class QueueReader:
 
 def encode_key(key: str) -> bytes:
     """A key as it is stored: names that are not UTF-8 keep their bytes."""
-    return os.fsencode(key)
+    return key.encode("utf-8", "surrogateescape")
 
 
 def decode_key(key: bytes) -> str:
-    return os.fsdecode(key)
+    return key.decode("utf-8", "surrogateescape")

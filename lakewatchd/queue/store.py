@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -31,6 +31,8 @@ AGED_SHARE = 16
 MESSAGE_CHARS = 2000
 
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+_decode = json.JSONDecoder().raw_decode  # what _encode wrote has no spaces around it
+_FINAL = (Done, Skip)
 _PRIORITIES = {int(priority): priority for priority in Priority}
 _LANES = {lane.value: lane for lane in Lane}
 
@@ -133,21 +135,16 @@ class QueueStore(QueueReader):
             return self._put(run, specs)
 
     def _put(self, run: Connection, specs: Iterable[JobSpec]) -> int:
-        return max(0, run.executemany(_PUT, map(self._row, specs)).rowcount)
+        return max(0, run.executemany(_PUT, self._rows(specs)).rowcount)
 
-    def _row(self, spec: JobSpec) -> Row:
-        self._stages.add(spec.stage)
-        not_before = self._after(spec.delay_s)
-        return (
-            spec.stage,
-            encode_key(spec.key),
-            _encode(spec.payload),
-            int(spec.priority),
-            spec.lane.value,
-            READY if not_before is None else LATER,
-            not_before,
-            self._clock.now(),
-        )
+    def _rows(self, specs: Iterable[JobSpec]) -> Iterator[Row]:
+        now = self._clock.now()
+        for spec in specs:
+            self._stages.add(spec.stage)
+            not_before = self._after(spec.delay_s) if spec.delay_s else None
+            state = READY if not_before is None else LATER
+            payload = _encode(spec.payload)
+            yield spec.stage, encode_key(spec.key), payload, int(spec.priority), spec.lane.value, state, not_before, now
 
     # --- out ----------------------------------------------------------------------------------------------
 
@@ -207,7 +204,7 @@ class QueueStore(QueueReader):
                     places.update((place.key, place) for place in verdict.seen)
                 if generation != job.generation:
                     again.append((job.id,))
-                elif isinstance(verdict, Done | Skip):
+                elif isinstance(verdict, _FINAL):
                     deletes.append((job.id,))
                 else:
                     moves.append((*self._move(verdict), job.id))
@@ -312,7 +309,7 @@ def _job(row: Row, lease: str) -> Job:
         id_,
         stage,
         decode_key(key),
-        json.loads(payload),
+        _decode(payload)[0],
         _PRIORITIES[priority],
         _LANES[lane],
         attempts,
