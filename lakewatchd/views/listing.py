@@ -7,7 +7,7 @@ are left had been added.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from lakewatchd.core.asset import PathKey
@@ -39,8 +39,19 @@ class Listing:
         self.cost = 0
         """Entries when it was built: its share of the cache."""
 
+    def fill(self, files: Collection[File]) -> None:
+        """What is in the folder when it is first looked at."""
+        if 1 <= len(self.tags) < TAG_DEPTH:
+            for file in files:
+                self._count(file, tags_of(file))
+        self.names.fill(files)
+        self.names.changed.clear()
+
     def add(self, file: File, tags: Iterable[bytes]) -> None:
         self.names.add(file)
+        self._count(file, tags)
+
+    def _count(self, file: File, tags: Iterable[bytes]) -> None:
         for tag in self._narrowing(tags):
             if tag not in self.further:
                 self.names.reserve(tag)

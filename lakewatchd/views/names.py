@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Generic, TypeVar
 
 NAME_MAX_BYTES = 255
@@ -121,6 +121,16 @@ class Names(Generic[T]):
         """Losers of one plain name whose identities begin alike: all that can make each other's suffix longer."""
         self._avoided: dict[bytes, tuple[bytes, str]] = {}
         """Suffixed names left to a real file, and the shelf that wants them back when it goes."""
+
+    def fill(self, items: Iterable[T]) -> None:
+        """:meth:`add` for many items at once, while there are none: several times faster where few names clash."""
+        clashing = []
+        for item in items:
+            plain = self._plain(item)
+            if plain in self._reserved or self.entries.setdefault(plain, item) is not item:
+                clashing.append(item)
+        for item in clashing:
+            self.add(item)
 
     def add(self, item: T) -> None:
         plain = self._plain(item)

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from lakewatchd.views.catalog import Catalog, Change, File, Rows, State
-from lakewatchd.views.folders import RECENT, TAG, TAG_DEPTH, TOP, Folder, Placement, is_tagged, placements, tags_of
+from lakewatchd.views.folders import RECENT, TAG, TAG_DEPTH, TOP, Folder, Placement, is_tagged, placements
 from lakewatchd.views.listing import RECENT_FILES, Listing, Recent, asset_rank
 
 
@@ -150,9 +150,7 @@ class Tree:
         group = None if is_tagged(folder) else self._group(folder)
         for name in group.groups if group is not None else ():
             listing.names.reserve(name)
-        for file in files:
-            listing.add(file, tags_of(file))
-        listing.names.changed.clear()
+        listing.fill(files)
         self._keep(folder, listing)
         return listing
 

@@ -72,8 +72,7 @@ def fresh(items: set[Item], folders: set[bytes]) -> dict[bytes, Item]:
     names: Names[Item] = Names(lambda item: item.name, lambda item: (item.age, item.identity))
     for folder in folders:
         names.reserve(folder)
-    for item in random.Random(len(items)).sample(sorted(items, key=repr), len(items)):
-        names.add(item)
+    names.fill(random.Random(len(items)).sample(sorted(items, key=repr), len(items)))
     return names.entries
 
 
