@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import ctypes
 import dataclasses
 import os
 import shlex
@@ -39,7 +40,8 @@ def main() -> int:
     parser.add_argument("--once", action="store_true", help="index, print the summary, end")
     parser.add_argument("--place", type=Path, default=CHECKOUT / ".quickstart", help="where to keep everything")
     args = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    for asked_to_stop in (signal.SIGINT, signal.SIGTERM):  # also where a shell started us with SIGINT ignored
+        signal.signal(asked_to_stop, signal.default_int_handler)
     try:
         place = args.place.absolute()
         config = write_config(place, args.directory.resolve() if args.directory else sample(place))
@@ -92,15 +94,11 @@ def write_config(place: Path, directory: Path) -> Config:
         view=ViewConfig(mountpoint=place / "lake"),
     )
     for path in (config.daemon.state_dir, config.daemon.runtime_dir, config.view.mountpoint):
-        path_exists_or_make(path)
+        with contextlib.suppress(OSError):  # a mount whose view was killed: `lakewatchd mount` mends that
+            path.mkdir(mode=0o750, parents=True, exist_ok=True)
     file = place / "lakewatchd.toml"
     file.write_text(configs.to_toml(config), encoding="utf-8")
     return configs.load(file)  # checks it as it would be checked for anybody
-
-
-def path_exists_or_make(path: Path) -> None:
-    with contextlib.suppress(FileExistsError, OSError):  # OSError: a view that died while mounted; `mount` mends that
-        path.mkdir(mode=0o750, parents=True)
 
 
 def fetch_models(config: Config) -> None:
@@ -126,7 +124,14 @@ def running(config: Config, command: str, is_ready: Callable[[], bool]) -> Itera
     argv = [sys.executable, "-m", "lakewatchd", command, "--config", str(config.source)]
     with log_of(config, command).open("wb") as log:
         # A session of its own: Ctrl-C is for us, who stop things in the right order.
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=stop_with_parent,  # noqa: PLW1509  # no thread of ours runs here
+        )
     try:
         wait_ready(process, command, is_ready, config)
         yield process
@@ -134,11 +139,16 @@ def running(config: Config, command: str, is_ready: Callable[[], bool]) -> Itera
         stop(process)
 
 
+def stop_with_parent() -> None:
+    """Ask the kernel to send SIGTERM when the quickstart dies without a word (PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
 def wait_ready(process: subprocess.Popen[bytes], command: str, is_ready: Callable[[], bool], config: Config) -> None:
     until = time.monotonic() + READY_S
     with progress_bar(f"starting lakewatchd {command}"):
-        while not is_ready():
-            if process.poll() is not None or time.monotonic() > until:
+        while (ended := process.poll() is not None) or not is_ready():
+            if ended or time.monotonic() > until:
                 log = log_of(config, command)
                 tail = "\n".join(log.read_text(errors="replace").splitlines()[-12:])
                 raise LakewatchError(f"`lakewatchd {command}` did not come up:\n{tail}", f"see {log}")
@@ -176,7 +186,7 @@ def wait_indexed(config: Config) -> None:
             return ask(config.socket_path, "wait_idle", timeout_s=None)
 
         backend.meanwhile(wait, look, every_s=0.2)
-    time.sleep(2 * config.view.refresh_s)  # until the view has looked once more
+    time.sleep(config.view.refresh_s + 0.2)  # until the view has looked once more
 
 
 def where_to_look(config: Config) -> None:
