@@ -29,7 +29,7 @@ IDLE_COMMITS = 8
 """A debt of fewer commits waits even when there is time."""
 INDEX_FROM_ROWS = 5_000
 """Below this, scanning is as quick as a bitmap or label index and costs no upkeep."""
-FRAGMENT_ROWS = 32_768
+FRAGMENT_ROWS = 16_384
 """Larger fragments are left alone. Bounds what one compaction rewrites, and so how long it takes."""
 KEEP_VERSIONS = dt.timedelta(minutes=5)
 """A reader in the middle of a long query keeps the files of the version it began with."""
@@ -65,7 +65,7 @@ class Maintenance:
     async def step(self, *, is_idle: bool) -> bool:
         """Do one thing that is due; False if nothing was. Raises ``FatalError`` for a damaged table.
 
-        A full disk or a conflict ends this round: the debt is kept for another time, commits go on.
+        A full disk or a conflict ends this round and commits go on; the next round is due as if this had been done.
         """
         if not self._steps and (spec := self._most_indebted(is_idle)):
             self._debt[spec.name] = 0

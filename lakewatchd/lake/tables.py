@@ -130,11 +130,11 @@ class LakeWriter:
         """Commit what is submitted until :meth:`stop`. Owned by the daemon: if it raises, nothing is written."""
         try:
             while self._waiting or self._chores or not self._is_stopping:
-                await self._until_due()
+                is_idle = await self._until_due()
                 if self._waiting and self._due_in_s() <= 0:
                     await self._commit(self._waiting.take())
                 await self._do_chores()
-                if await self._maintenance.step(is_idle=not self._waiting):
+                if await self._maintenance.step(is_idle=is_idle):
                     await self._make_durable()
         finally:
             self._is_stopping = True
@@ -154,19 +154,20 @@ class LakeWriter:
 
     # --- when ---------------------------------------------------------------------------------------------
 
-    async def _until_due(self) -> None:
-        """Return when a group is due, a chore or a stop came, or it is time for idle maintenance."""
+    async def _until_due(self) -> bool:
+        """Return when a group is due, or a chore or a stop came: False. True: nothing came for ``IDLE_S``."""
         while not (self._is_stopping or self._chores):
             wait_s = self._due_in_s()
             if wait_s <= 0:
-                return
+                return False
             self._arrived.clear()
             try:
                 async with asyncio.timeout(None if wait_s == float("inf") else wait_s):
                     await self._arrived.wait()
             except TimeoutError:
                 if not self._waiting:
-                    return
+                    return True
+        return False
 
     def _due_in_s(self) -> float:
         if self._waiting:
