@@ -45,8 +45,9 @@ def explanation(config: Config, path: str) -> Explanation:
     return _typed(Explanation, ask(config.socket_path, "explain", path=path))
 
 
-def scan(config: Config, root: str | None) -> ScanListing:
-    return _typed(ScanListing, ask(config.socket_path, "scan", timeout_s=None, root=root))
+def scan(config: Config, root: str | None, *, accept_removals: bool = False) -> ScanListing:
+    args = {"root": root, "accept_removals": accept_removals}
+    return _typed(ScanListing, ask(config.socket_path, "scan", timeout_s=None, **args))
 
 
 def order(config: Config, op: str, **args: object) -> int:

@@ -25,6 +25,11 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
         "scan", help="rescan now", description=__doc__, epilog=_EPILOG, formatter_class=EXAMPLES
     )
     parser.add_argument("root", nargs="?", metavar="ROOT", help="the name of a root (default: all)")
+    parser.add_argument(
+        "--accept-removals",
+        action="store_true",
+        help="files that are missing were deleted on purpose, however many they are",
+    )
     parser.add_argument("--json", action="store_true", help="for scripts")
     parser.set_defaults(func=run)
 
@@ -40,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
             roots = backend.live_status(settings).roots
             update(0, None, "; ".join(f"{root.name}: {root.scanning}" for root in roots if root.scanning) or "scanning")
 
-        listing = backend.meanwhile(lambda: backend.scan(settings, args.root), look)
+        listing = backend.meanwhile(lambda: backend.scan(settings, args.root, accept_removals=args.accept_removals), look)
     if args.json:
         print_json(listing)
     else:

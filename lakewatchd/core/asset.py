@@ -56,6 +56,11 @@ class Version:
     inode: int
     device: int = 0
 
+    def is_same_as(self, other: Version) -> bool:
+        """The same file, untouched. A reboot may number devices anew, so the device says nothing over time."""
+        mine, theirs = (self.size_bytes, self.mtime_ns, self.inode), (other.size_bytes, other.mtime_ns, other.inode)
+        return mine == theirs
+
     @classmethod
     def of(cls, stat: os.stat_result) -> Version:
         return cls(stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_dev)

@@ -14,6 +14,7 @@ from lakewatchd.core.wire import to_json
 from lakewatchd.daemon import report
 from lakewatchd.errors import LakewatchError, RootAway
 from lakewatchd.lake.rows import Presence
+from lakewatchd.sources.live import RootSource
 
 if TYPE_CHECKING:
     from lakewatchd.daemon.service import Daemon
@@ -63,14 +64,15 @@ async def _scan(daemon: Daemon, args: Json) -> Json:
     if name is not None and name not in daemon.sources:
         raise LakewatchError(f"there is no root {name!r}", f"roots: {', '.join(daemon.sources)}")
     chosen = [source for key, source in daemon.sources.items() if name in (None, key)]
-    scans = await asyncio.gather(*(_scan_one(source) for source in chosen))
+    accept = bool(args.get("accept_removals"))
+    scans = await asyncio.gather(*(_scan_one(source, accept) for source in chosen))
     answer: Json = to_json(ScanListing(tuple(scans)))
     return answer
 
 
-async def _scan_one(source: Any) -> ScanView:
+async def _scan_one(source: RootSource, accept_removals: bool) -> ScanView:
     try:
-        done = await source.request_scan()
+        done = await source.request_scan(accept_removals=accept_removals)
     except RootAway as exc:
         return ScanView(source.root.name, 0, 0, 0, 0.0, problem=exc.message)
     return ScanView(source.root.name, done.seen, done.added + done.modified, done.removed, done.duration_s)

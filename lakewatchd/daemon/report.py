@@ -31,7 +31,7 @@ from lakewatchd.models.resolve import Resolved, resolve
 from lakewatchd.queue.database import Database
 from lakewatchd.queue.report import QueueCounts, QueueReader
 from lakewatchd.queue.seen import SeenStore
-from lakewatchd.sources.live import RootStatus
+from lakewatchd.sources.status import RootStatus
 from lakewatchd.stages import ingest
 
 if TYPE_CHECKING:

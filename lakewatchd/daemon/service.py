@@ -103,11 +103,11 @@ class Daemon:
         """Work that today's code, models or settings would do differently goes into the queue."""
         count = 0
         for name, stage in self.stages.items():
-            stale = await self.reader.stale(name, stage.transform.id, STALE_BATCH)
-            while stale:
+            kinds, after = plan.kinds_with(name), ""
+            while stale := await self.reader.stale(name, stage.transform.id, STALE_BATCH, kinds=kinds, after=after):
                 specs = [plan.index_spec(asset_id, Priority.BACKFILL) for asset_id in stale]
                 count += await self.queue_thread(self.queue.put, specs)
-                stale = await self.reader.stale(name, stage.transform.id, STALE_BATCH, after=stale[-1])
+                after = stale[-1]
         if count:
             _log.info("%d assets were made by other code, models or settings: they are queued", count)
         return count

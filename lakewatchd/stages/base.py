@@ -115,7 +115,8 @@ async def decode(work: Work, ctx: Context) -> Content:
     for place in work.places:
         identity = Identity(work.asset_id, place.version, work.kind, work.mime)
         try:
-            content = await ctx.decoders.describe(place.key.path, identity, work.name, root=ctx.files.root(place.key))
+            # Without a name: what a name says belongs to the place and is read by publish, not kept with the content.
+            content = await ctx.decoders.describe(place.key.path, identity, "", root=ctx.files.root(place.key))
         except FileNotFoundError:
             continue
         if content is not None:

@@ -29,9 +29,8 @@ async def run(work: Work, ctx: Context) -> None:
         work.row,
         width=content.width,
         height=content.height,
-        # A date read from the file's name belongs to the place, not to the content: publish reads it there.
-        captured_at=content.captured_at if content.captured_from == "exif" else None,
-        captured_from=content.captured_from if content.captured_from == "exif" else "",
+        captured_at=content.captured_at,
+        captured_from=content.captured_from,
         camera=content.camera,
         latitude=content.latitude,
         longitude=content.longitude,

@@ -38,7 +38,7 @@ async def run(job: Job, ctx: Context) -> Result:
     version = None if ctx.files.why_ignored(key) else await ctx.files.look(key)
     if version is None:
         return await _gone(key, known, job, ctx)
-    if known is not None and known.version == version:
+    if known is not None and known.version.is_same_as(version):
         return Result(Skip("unchanged"))
     started = ctx.clock.now(), ctx.clock.monotonic()
     try:

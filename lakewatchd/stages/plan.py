@@ -1,8 +1,7 @@
 """Which stages, for which kind, in which order. A table to read.
 
-A stage runs when the asset's row carries another transform for it than today's, or when a stage before it
-ran. Every asset records every stage's transform, also where the stage has nothing to do for its kind, so
-that "stale" is one comparison of columns.
+A stage runs when the asset's row carries another transform for it than today's, or when the content was
+decoded afresh.
 """
 
 from __future__ import annotations
@@ -50,6 +49,6 @@ def due(row: AssetRow, stages: Mapping[str, Stage]) -> list[Stage]:
     return [stages[name] for name in names if is_new or name == "tag" or is_stale(name)]
 
 
-def transforms(stages: Mapping[str, Stage]) -> dict[str, str]:
-    """What an up-to-date row carries."""
-    return {name: stage.transform.id for name, stage in stages.items()}
+def kinds_with(stage: str) -> list[Kind]:
+    """The kinds whose plan has ``stage``: others can never be stale in it."""
+    return [kind for kind, names in PLAN.items() if stage in names]

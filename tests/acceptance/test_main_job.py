@@ -1,0 +1,253 @@
+"""The daemon as a process, on real files: what a person with a NAS would see."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+
+from lakewatchd.lake.compare import compare
+from lakewatchd.testing import LiveDaemon, make_tree, wait_until
+
+pytestmark = [pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(300)]
+
+REAL_PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png")
+
+
+def photo(seed: int, size: tuple[int, int] = (320, 240)) -> bytes:
+    """A JPEG like no other: shapes drawn from ``seed``."""
+    image = Image.new("RGB", size, (seed * 37 % 256, seed * 59 % 256, seed * 83 % 256))
+    draw = ImageDraw.Draw(image)
+    for i in range(8):
+        x, y = (seed * 131 + i * 97) % size[0], (seed * 71 + i * 53) % size[1]
+        draw.ellipse((x, y, x + 40 + i, y + 30), fill=(i * 30, (seed + i * 70) % 256, 255 - i * 20))
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=90)
+    return out.getvalue()
+
+
+def poem(seed: int) -> str:
+    lines = (f"Line {i} of poem {seed}: the river turns, the {('bell', 'door', 'lamp')[i % 3]} waits." for i in range(30))
+    return "\n".join(lines)
+
+
+def real_photo(name: str) -> Path:
+    import skimage
+
+    return Path(skimage.__file__).parent / "data" / name
+
+
+@pytest.fixture
+def daemon(tmp_path: Path, model_dir: Path):
+    root = tmp_path / "nas"
+    root.mkdir()
+    with LiveDaemon(tmp_path / "d", root, models=model_dir) as running:
+        yield running
+
+
+def differences(daemon: LiveDaemon, tmp_path: Path) -> list[object]:
+    """Between the lake of a daemon with a history and the lake of a fresh one on the same files."""
+    shutil.rmtree(tmp_path / "fresh", ignore_errors=True)
+    with LiveDaemon(tmp_path / "fresh", daemon.root, models=daemon.models, settings=daemon.settings) as fresh:
+        fresh.wait_idle()
+    compared = asyncio.run(compare(daemon.state / "lake", fresh.state / "lake"))
+    return list(compared.differences)
+
+
+def runs_of(daemon: LiveDaemon, stage: str) -> int:
+    import lance
+
+    table = lance.dataset(str(daemon.state / "lake" / "lineage.lance"))
+    return int(table.count_rows(filter=f"stage = '{stage}'"))
+
+
+def gold(daemon: LiveDaemon) -> dict[str, dict[str, object]]:
+    """path -> row of the gold table."""
+    import lance
+
+    rows = lance.dataset(str(daemon.state / "lake" / "gold_assets.lance")).to_table().to_pylist()
+    return {str(row["best_path"]): row for row in rows}
+
+
+def test_real_photos_are_tagged_as_a_person_would(daemon: LiveDaemon) -> None:
+    for name in REAL_PHOTOS:
+        shutil.copy(real_photo(name), daemon.root)
+    (daemon.root / "licence.txt").write_text(poem(1))
+    daemon.wait_idle()
+    rows = gold(daemon)
+    assert len(rows) == len(REAL_PHOTOS) + 1
+    assert "cat" in rows["chelsea.png"]["tag_names"]
+    assert rows["chelsea.png"]["category"] == "pets"
+    assert "coffee" in rows["coffee.png"]["tag_names"] or "cup" in rows["coffee.png"]["tag_names"]
+    assert rows["licence.txt"]["kind"] == "document"
+
+
+def test_a_lake_with_a_history_equals_a_fresh_one(daemon: LiveDaemon, tmp_path: Path) -> None:
+    root = daemon.root
+    make_tree(root, {f"a/{i}.jpg": photo(i) for i in range(6)} | {f"a/b/{i}.txt": poem(i) for i in range(4)})
+    make_tree(root, {"copy/0.jpg": photo(0), "keep.md": "# Title\n\nbody\n"})
+    daemon.wait_idle()
+    embedded = runs_of(daemon, "embed")
+
+    os.rename(root / "a", root / "moved")  # a directory with all in it
+    os.rename(root / "moved" / "0.jpg", root / "renamed.jpg")
+    (root / "copy" / "again.jpg").write_bytes(photo(1))
+    daemon.wait_idle()
+    assert runs_of(daemon, "embed") == embedded, "a move or a copy was embedded again"
+
+    (root / "keep.md").write_text("# Another title\n\nother body\n")
+    (root / "moved" / "2.jpg").unlink()
+    shutil.rmtree(root / "moved" / "b")
+    make_tree(root, {"new/deep/er/x.jpg": photo(77), "new/bäume.txt": poem(9)})
+    os.replace(root / "moved" / "3.jpg", root / "moved" / "4.jpg")
+    os.rename(root / "moved" / "5.jpg", root / "IMG_20210704_120000.jpg")
+    daemon.wait_idle()
+    assert differences(daemon, tmp_path) == []
+
+
+def test_a_restart_embeds_nothing(daemon: LiveDaemon) -> None:
+    make_tree(daemon.root, {f"{i}.jpg": photo(i) for i in range(5)} | {"t.txt": poem(3)})
+    daemon.wait_idle()
+    runs = {stage: runs_of(daemon, stage) for stage in ("ingest", "chunk", "detect", "embed", "tag")}
+    assert daemon.stop() == 0
+    daemon.start()
+    daemon.wait_idle()
+    assert {stage: runs_of(daemon, stage) for stage in runs} == runs
+
+
+def test_files_that_changed_while_it_was_down_are_found(daemon: LiveDaemon, tmp_path: Path) -> None:
+    make_tree(daemon.root, {f"{i}.jpg": photo(i) for i in range(4)})
+    daemon.wait_idle()
+    assert daemon.stop() == 0
+    (daemon.root / "0.jpg").unlink()
+    (daemon.root / "1.jpg").write_bytes(photo(11))
+    os.rename(daemon.root / "2.jpg", daemon.root / "two.jpg")
+    (daemon.root / "new.jpg").write_bytes(photo(12))
+    daemon.start()
+    daemon.wait_idle()
+    assert sorted(gold(daemon)) == ["1.jpg", "3.jpg", "new.jpg", "two.jpg"]
+    assert differences(daemon, tmp_path) == []
+
+
+@pytest.mark.parametrize("after_s", [0.3, 1.5, 4.0])
+def test_kill_9_costs_a_repeat_and_never_a_loss(daemon: LiveDaemon, tmp_path: Path, after_s: float) -> None:
+    make_tree(daemon.root, {f"d{i % 3}/{i}.jpg": photo(i) for i in range(12)} | {f"{i}.txt": poem(i) for i in range(6)})
+    with pytest.raises(subprocess.TimeoutExpired):
+        assert daemon.process is not None
+        daemon.process.wait(after_s)  # wherever it is by then
+    daemon.kill()
+    daemon.start()
+    daemon.wait_idle()
+    assert len(gold(daemon)) == 18
+    assert differences(daemon, tmp_path) == []
+
+
+def png_bomb(width: int, height: int) -> bytes:
+    """A PNG whose header promises ``width`` x ``height`` pixels."""
+
+    def piece(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + piece(b"IHDR", header) + piece(b"IDAT", zlib.compress(bytes(1 << 20))) + piece(b"IEND", b"")
+
+
+def test_hostile_files_are_parked_or_ignored_and_the_rest_is_indexed(daemon: LiveDaemon, tmp_path: Path) -> None:
+    root = daemon.root
+    make_tree(root, {
+        "good.jpg": photo(1),
+        "truncated.jpg": photo(2)[:2000],
+        "bomb.png": png_bomb(60_000, 60_000),
+        "empty.jpg": b"",
+        "lies.jpg": b"%PDF-1.4 not a picture",
+        "line\nbreak.jpg": photo(3),
+        "good.txt": poem(1),
+        "half.txt.part": poem(2),
+        "@eaDir/thumb.jpg": photo(4),
+    })  # fmt: skip
+    (root / os.fsdecode(b"caf\xe9.jpg")).write_bytes(photo(5))
+    (root / ("x" * 251 + ".jpg")).write_bytes(photo(6))
+    (root / "loop").symlink_to(root)
+    (root / "good-link.jpg").symlink_to(root / "good.jpg")
+    os.mkfifo(root / "fifo.jpg")
+    with (root / "sparse.txt").open("wb") as sparse:
+        sparse.truncate(5 << 30)
+    with (root / "long.txt").open("wb") as long:
+        long.write(poem(7).encode())
+        long.truncate(5 << 30)
+    if os.geteuid() == 0:
+        os.mknod(root / "null.jpg", 0o644 | 0o020000, os.makedev(1, 3))
+    else:
+        (root / "secret.jpg").write_bytes(photo(8))
+        (root / "secret.jpg").chmod(0)
+    daemon.wait_idle()
+
+    listing = json.loads(daemon.run("queue", "list", "--parked", "--json").stdout)
+    reasons = {group["reason"]: group for group in listing["groups"]}
+    assert set(reasons) <= {"damaged-media", "too-large", "not-readable", "unsupported-media"}, reasons
+    assert all(item["message"] for item in listing["items"])
+    assert reasons["damaged-media"]["count"] == 1  # truncated.jpg
+    assert reasons["too-large"]["count"] == 1  # bomb.png
+
+    rows = gold(daemon)
+    for name in ("good.jpg", "good.txt", "caf\\xe9.jpg", "line\\u000abreak.jpg", "x" * 251 + ".jpg"):
+        assert name in rows, sorted(rows)
+    assert not [name for name in rows if "eaDir" in name or name.endswith(".part") or "fifo" in name or "loop" in name]
+
+    daemon.run("scan")
+    status = json.loads(daemon.run("status", "--json").stdout)
+    assert status["roots"][0]["ignored"] >= 5  # half.txt.part, @eaDir, two links, fifo (and a device)
+    assert status["loop_lag_ms"] < 1000
+    (root / "after.jpg").write_bytes(photo(9))  # it is still at work
+    daemon.wait_idle()
+    assert "after.jpg" in gold(daemon)
+
+
+def test_a_parked_file_is_told_once_and_forgotten_when_it_is_mended(daemon: LiveDaemon) -> None:
+    (daemon.root / "broken.jpg").write_bytes(photo(1)[:1500])
+    daemon.wait_idle()
+    assert "damaged-media" in daemon.run("queue", "list", "--parked").stdout
+    daemon.run("scan")
+    daemon.wait_idle()
+    listing = json.loads(daemon.run("queue", "list", "--parked", "--json").stdout)
+    assert listing["total"] == 1, "a rescan must not try a poison file again"
+    (daemon.root / "broken.jpg").write_bytes(photo(1))
+    daemon.wait_idle()
+    assert json.loads(daemon.run("queue", "list", "--parked", "--json").stdout)["total"] == 0
+    assert "broken.jpg" in gold(daemon)
+
+
+def test_an_unmounted_root_is_not_a_deletion(tmp_path: Path, model_dir: Path) -> None:
+    root = tmp_path / "nas"
+    make_tree(root, {f"{i}.jpg": photo(i) for i in range(3)})
+    with LiveDaemon(tmp_path / "d", root, models=model_dir) as daemon:
+        daemon.wait_idle()
+        os.rename(root, tmp_path / "elsewhere")
+        root.mkdir()  # the bare mount point
+
+        def away() -> bool:
+            return json.loads(daemon.run("status", "--json").stdout)["roots"][0]["state"] == "away"
+
+        wait_until(away, 30, "root is away")
+        assert len(gold(daemon)) == 3
+        root.rmdir()
+        os.rename(tmp_path / "elsewhere", root)
+        wait_until(lambda: not away(), 30, "root is back")
+        daemon.wait_idle()
+        assert len(gold(daemon)) == 3
+
+
+def test_the_loop_answers_while_a_thousand_files_arrive(daemon: LiveDaemon) -> None:
+    make_tree(daemon.root, {f"{i % 10}/{i}.txt": f"note {i}\n" for i in range(1000)})
+    daemon.wait_idle(280)
+    assert len(gold(daemon)) == 1000
