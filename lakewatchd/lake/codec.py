@@ -211,7 +211,7 @@ def gold(table: pa.Table) -> Iterator[GoldRow]:
             at,
             by,
             text,
-            _vector(vector),
+            vector,
             best,
             size,
             places,
