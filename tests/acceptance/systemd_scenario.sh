@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Run inside scripts/systemd-box by test_systemd_service.py: a machine's life with lakewatchd, told into files of $1.
-set -euxo pipefail
+set -eEuxo pipefail
 out=$1
 exec >"$out/log" 2>&1
+
+trap 'journalctl --no-pager --boot --unit="lakewatchd*" | tail -n 60' ERR
 
 wait_for() { # SECONDS COMMAND...
     local until=$((SECONDS + $1))
@@ -26,8 +28,9 @@ systemctl is-active lakewatchd lakewatchd-view >"$out/active"
 cp "$2" /srv/photos/red.png
 timeout 60 lakewatchd status --wait
 wait_for 20 cmp /mnt/lake/by-root/photos/red.png "$2" && echo same >"$out/view"
-runuser -u nobody -- cat /mnt/lake/by-kind/image/red.png | cmp - "$2" && echo same >"$out/view-of-others"
-systemctl show --property=StatusText lakewatchd >"$out/status-text"
+wait_for 20 runuser -u nobody -- cmp /mnt/lake/by-kind/image/red.png "$2" && echo same >"$out/view-of-others"
+wait_for 40 bash -c 'systemctl show --property=StatusText lakewatchd | tee "$0" | grep "1 file; nothing queued"' \
+    "$out/status-text" # refreshed every few seconds
 systemctl status lakewatchd --no-pager >"$out/systemctl-status"
 lakewatchd status --json >"$out/status.json"
 

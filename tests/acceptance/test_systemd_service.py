@@ -9,6 +9,8 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,11 +29,9 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    # Not below /tmp, which is another one inside the box.
-    out = Path("/var/tmp") / tmp_path_factory.mktemp("systemd").parent.name / "systemd-box-out"
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
+def told() -> Iterator[Path]:
+    out = Path(tempfile.mkdtemp(prefix="lakewatchd-test-", dir="/var/tmp"))  # /tmp is another one inside the box
+    out.chmod(0o755)
     photo = out / "red.png"
     Image.new("RGB", (640, 480), "red").save(photo)
     command = ["scripts/systemd-box", "tests/acceptance/systemd_scenario.sh", str(out), str(photo)]
@@ -45,7 +45,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     log = (out / "log").read_text(errors="replace")[-4000:] if (out / "log").exists() else ""
     assert done.returncode == 0, f"{done.stderr}\n{log}"
-    return out
+    yield out
+    shutil.rmtree(out)
 
 
 def read(told: Path, name: str) -> str:
