@@ -46,7 +46,7 @@ class ControlServer:
     _inode: int = 0
 
     async def start(self) -> None:
-        """Raises :class:`errors.AlreadyRunning` if a daemon answers there, :class:`errors.ConfigError` if it cannot be."""
+        """Raises :class:`errors.AlreadyRunning` if a daemon answers there, :class:`errors.ConfigError` if none can."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
             _remove_stale(self.path)
