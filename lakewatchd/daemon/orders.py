@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakewatchd.control import Handler, Json
 from lakewatchd.core.asset import PathKey, path_text, text_path
+from lakewatchd.core.job import JobState
 from lakewatchd.core.status import Explanation, Fact, ScanListing, ScanView
 from lakewatchd.core.wire import to_json
 from lakewatchd.daemon import report
@@ -47,16 +48,19 @@ def table(daemon: Daemon) -> Mapping[str, Handler]:
 
 
 async def _status(daemon: Daemon, _args: Json) -> Json:
-    answer: Json = to_json(await report.live(daemon))
+    answer: Json = to_json(await daemon.reporter.status())
     return answer
 
 
 async def _wait_idle(daemon: Daemon, _args: Json) -> Json:
     """Return when all that was on disk at the call has been seen, and nothing is left to do but parked jobs."""
-    await asyncio.gather(*(source.wait_caught_up() for source in daemon.sources.values()))
+    waits = (source.wait_caught_up() for source in daemon.sources.values())
+    for outcome in await asyncio.gather(*waits, return_exceptions=True):
+        if isinstance(outcome, BaseException) and not isinstance(outcome, RootAway):  # an away root has nothing to say
+            raise outcome
     while (await daemon.queue_thread(daemon.queue.counts)).pending:  # noqa: ASYNC110 - the queue is not ours to hook
         await asyncio.sleep(IDLE_POLL_S)
-    return {"parked": (await report.live(daemon)).parked_count}
+    return {"parked": (await daemon.queue_thread(daemon.queue.counts)).jobs(JobState.PARKED)}
 
 
 async def _scan(daemon: Daemon, args: Json) -> Json:

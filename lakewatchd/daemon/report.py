@@ -6,8 +6,9 @@ import asyncio
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from lakewatchd import __version__
 from lakewatchd.config import Config
@@ -37,36 +38,76 @@ from lakewatchd.stages import ingest
 if TYPE_CHECKING:
     from lakewatchd.daemon.service import Daemon
 
+T = TypeVar("T")
+QueueFacts = tuple[QueueCounts, list[ParkedJob]]
+
 PARKED_SHOWN = 1000
 
 
-async def live(daemon: Daemon) -> Status:
-    """This moment of the running daemon."""
-    counts, parked, files = await daemon.queue_thread(_queue_facts, daemon)
-    stats = daemon.pool.stats()
-    left = counts.pending
-    return Status(
-        version=__version__,
-        pid=os.getpid(),
-        uptime_s=time.monotonic() - daemon.started_s,
-        roots=tuple(_root(source.status, files[name]) for name, source in daemon.sources.items()),
-        queue=_lines(counts),
-        running=stats.running_fast + stats.running_heavy,
-        rate_per_s=stats.rate_per_s,
-        eta_s=left / stats.rate_per_s if left and stats.rate_per_s else None,
-        parked=_groups(parked),
-        models=_models(daemon.models.resolved, {role for group in daemon.models.status() for role in group.loaded}),
-        lake=await _lake(daemon.reader, daemon.config),
-        loop_lag_ms=daemon.lag.max_ms,
-        paused="; ".join(f"{scope}: {reason}" for scope, reason in daemon.pool.paused.items()),
-        problems=_problems(daemon.models.resolved),
-    )
+@dataclass(slots=True)
+class Costly(Generic[T]):
+    """A fact that costs more to know as the lake grows: renewed so seldom that it takes at most 2 % of the time."""
+
+    _value: T | None = None
+    _fresh_until: float = 0.0
+
+    async def get(self, make: Callable[[], Awaitable[T]]) -> T:
+        began = time.monotonic()
+        if self._value is None or began >= self._fresh_until:
+            self._value = await make()
+            took = time.monotonic() - began
+            self._fresh_until = began + took * 50
+        return self._value
 
 
-def _queue_facts(daemon: Daemon) -> tuple[QueueCounts, list[ParkedJob], dict[str, int]]:
-    queue = daemon.queue
-    files = {name: queue.seen.count(name) for name in daemon.sources}
-    return queue.counts(), queue.parked(limit=PARKED_SHOWN), files
+class Reporter:
+    """Reports on a running daemon."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+        self._queue: Costly[QueueFacts] = Costly()
+        self._lake: Costly[LakeView] = Costly()
+        self._known: Costly[dict[str, int]] = Costly()
+
+    async def headline(self) -> str:
+        """The one sentence for systemd; asks the queue, not the lake."""
+        return (await self._status(LakeView())).headline
+
+    async def status(self) -> Status:
+        """This moment, whole."""
+        daemon = self._daemon
+        return await self._status(await self._lake.get(lambda: _lake(daemon.reader, daemon.config)))
+
+    async def _status(self, lake: LakeView) -> Status:
+        daemon = self._daemon
+        counts, parked = await self._queue.get(lambda: daemon.queue_thread(_queue_facts, daemon))
+        files = await self._known.get(lambda: daemon.queue_thread(_known_files, daemon))
+        stats, resolved = daemon.pool.stats(), daemon.models.resolved
+        loaded = {role for group in daemon.models.status() for role in group.loaded}
+        return Status(
+            version=__version__,
+            pid=os.getpid(),
+            uptime_s=time.monotonic() - daemon.started_s,
+            roots=tuple(_root(source.status, files[name]) for name, source in daemon.sources.items()),
+            queue=_lines(counts),
+            running=stats.running_fast + stats.running_heavy,
+            rate_per_s=stats.rate_per_s,
+            eta_s=counts.pending / stats.rate_per_s if counts.pending and stats.rate_per_s else None,
+            parked=_groups(parked),
+            models=_models(resolved, loaded),
+            lake=lake,
+            loop_lag_ms=daemon.lag.max_ms,
+            paused="; ".join(f"{scope}: {reason}" for scope, reason in daemon.pool.paused.items()),
+            problems=_problems(resolved),
+        )
+
+
+def _queue_facts(daemon: Daemon) -> QueueFacts:
+    return daemon.queue.counts(), daemon.queue.parked(limit=PARKED_SHOWN)
+
+
+def _known_files(daemon: Daemon) -> dict[str, int]:
+    return {name: daemon.queue.seen.count(name) for name in daemon.sources}
 
 
 def status_from_files(config: Config) -> Status:

@@ -24,7 +24,8 @@ from lakewatchd.control import ControlServer
 from lakewatchd.core.clock import Clock, SystemClock
 from lakewatchd.core.event import FileEvent
 from lakewatchd.core.job import Again, Handled, Job, Lane, Priority
-from lakewatchd.daemon import orders, report
+from lakewatchd.daemon import orders
+from lakewatchd.daemon.report import Reporter
 from lakewatchd.daemon.wiring import KnownPlaces, QueueThread, RootFiles, ScanMemory, jobs
 from lakewatchd.errors import ConfigError, FatalError, LakewatchError, RootAway
 from lakewatchd.lake.reader import LakeReader
@@ -50,6 +51,7 @@ STATUS_S = 2.0
 """How often systemd's status line is renewed."""
 STALE_BATCH = 5000
 ROOT_AWAY_S = 30.0
+PURGE_S = 86400.0
 
 
 @dataclass(slots=True)
@@ -71,6 +73,10 @@ class Daemon:
     lag: telemetry.LoopLag = field(default_factory=telemetry.LoopLag)
     started_s: float = field(default_factory=time.monotonic)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    reporter: Reporter = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reporter = Reporter(self)
 
     async def handle(self, job: Job) -> Handled:
         """A job in, a verdict out; its rows are on their way to the lake."""
@@ -140,7 +146,8 @@ async def _serve(daemon: Daemon, on_ready: Callable[[Daemon], None] | None) -> N
         tasks.create_task(daemon.pool.run(), name="pool")
         await daemon.queue_stale()
         sources = [tasks.create_task(source.run(), name=source.root.name) for source in daemon.sources.values()]
-        side = [tasks.create_task(daemon.lag.run(), name="lag"), tasks.create_task(_report(daemon), name="report")]
+        chores = {"lag": daemon.lag.run(), "report": _report(daemon), "purge": _purge(daemon)}
+        side = [tasks.create_task(chore, name=name) for name, chore in chores.items()]
         await control.start()
         try:
             telemetry.notify("READY=1")
@@ -162,12 +169,20 @@ async def _report(daemon: Daemon) -> None:
     every = min(STATUS_S, interval) if interval else STATUS_S
     before = ""
     while True:
-        headline = (await report.live(daemon)).headline
+        headline = await daemon.reporter.headline()
         if headline != before:
             telemetry.notify_status(headline)
             before = headline
         telemetry.notify("WATCHDOG=1")
         await asyncio.sleep(every)
+
+
+async def _purge(daemon: Daemon) -> None:
+    """Forget, once a day, what has been gone for longer than it is kept for a return."""
+    keep_s = daemon.config.lake.keep_gone_days * 86400
+    while True:
+        await daemon.writer.purge(daemon.clock.now() - keep_s)
+        await asyncio.sleep(PURGE_S)
 
 
 @contextlib.asynccontextmanager
