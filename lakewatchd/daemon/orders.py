@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lakewatchd.control import Handler, Json
 from lakewatchd.core.asset import PathKey, path_text, text_path
@@ -13,20 +13,17 @@ from lakewatchd.core.job import JobState
 from lakewatchd.core.status import Explanation, Fact, ScanListing, ScanView
 from lakewatchd.core.wire import to_json
 from lakewatchd.daemon import report
+from lakewatchd.daemon.parts import Daemon
 from lakewatchd.errors import LakewatchError, RootAway
 from lakewatchd.lake.rows import Presence
 from lakewatchd.sources.live import RootSource
 
-if TYPE_CHECKING:
-    from lakewatchd.daemon.service import Daemon
-
 IDLE_POLL_S = 0.05
 
 
-def table(daemon: Daemon) -> Mapping[str, Handler]:
+def table(daemon: Daemon, reporter: report.Reporter) -> Mapping[str, Handler]:
     """Name -> handler, for :class:`~lakewatchd.control.ControlServer`."""
     orders = {
-        "status": _status,
         "wait_idle": _wait_idle,
         "scan": _scan,
         "queue_list": _queue_list,
@@ -44,12 +41,11 @@ def table(daemon: Daemon) -> Mapping[str, Handler]:
 
         return handler
 
-    return {name: bind(order) for name, order in orders.items()}
+    async def status(_args: Json) -> Json:
+        answer: Json = to_json(await reporter.status())
+        return answer
 
-
-async def _status(daemon: Daemon, _args: Json) -> Json:
-    answer: Json = to_json(await daemon.reporter.status())
-    return answer
+    return {"status": status, **{name: bind(order) for name, order in orders.items()}}
 
 
 async def _wait_idle(daemon: Daemon, _args: Json) -> Json:

@@ -8,7 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from lakewatchd import __version__
 from lakewatchd.config import Config
@@ -26,6 +26,7 @@ from lakewatchd.core.status import (
     Status,
     TableView,
 )
+from lakewatchd.daemon.parts import Daemon
 from lakewatchd.lake.reader import LakeReader
 from lakewatchd.models.base import Role
 from lakewatchd.models.resolve import Resolved, resolve
@@ -34,9 +35,6 @@ from lakewatchd.queue.report import QueueCounts, QueueReader
 from lakewatchd.queue.seen import SeenStore
 from lakewatchd.sources.status import RootStatus
 from lakewatchd.stages import ingest
-
-if TYPE_CHECKING:
-    from lakewatchd.daemon.service import Daemon
 
 T = TypeVar("T")
 QueueFacts = tuple[QueueCounts, list[ParkedJob]]

@@ -14,20 +14,18 @@ import asyncio
 import contextlib
 import logging
 import signal
-import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable
 
 from lakewatchd import telemetry
 from lakewatchd.config import Config
 from lakewatchd.control import ControlServer
 from lakewatchd.core.clock import Clock, SystemClock
-from lakewatchd.core.event import FileEvent
-from lakewatchd.core.job import Again, Handled, Job, Lane, Priority
+from lakewatchd.core.job import Handled, Job, Lane
 from lakewatchd.daemon import orders
+from lakewatchd.daemon.parts import Daemon
 from lakewatchd.daemon.report import Reporter
-from lakewatchd.daemon.wiring import KnownPlaces, QueueThread, RootFiles, ScanMemory, jobs
-from lakewatchd.errors import ConfigError, FatalError, LakewatchError, RootAway
+from lakewatchd.daemon.wiring import KnownPlaces, QueueThread, RootFiles, ScanMemory
+from lakewatchd.errors import ConfigError, LakewatchError
 from lakewatchd.lake.reader import LakeReader
 from lakewatchd.lake.schema import Dims
 from lakewatchd.lake.tables import LakeWriter, serving
@@ -39,8 +37,8 @@ from lakewatchd.queue.store import QueueStore
 from lakewatchd.queue.worker import WorkerPool
 from lakewatchd.sources.live import RootSource
 from lakewatchd.sources.roots import Root
-from lakewatchd.stages import chunk, detect, embed, index, ingest, plan
-from lakewatchd.stages.base import Context, Result, Stage
+from lakewatchd.stages import chunk, detect, embed
+from lakewatchd.stages.base import Context, Stage
 from lakewatchd.stages.tag import Tagger
 from lakewatchd.taxonomy import Taxonomy
 from lakewatchd.taxonomy import parse as read_taxonomy
@@ -49,74 +47,7 @@ _log = logging.getLogger(__name__)
 
 STATUS_S = 2.0
 """How often systemd's status line is renewed."""
-STALE_BATCH = 5000
-ROOT_AWAY_S = 30.0
 PURGE_S = 86400.0
-
-
-@dataclass(slots=True)
-class Daemon:
-    """Everything that runs, built by :func:`open_daemon`. Nobody else keeps references to rooms."""
-
-    config: Config
-    clock: Clock
-    queue: QueueStore
-    queue_thread: QueueThread
-    writer: LakeWriter
-    reader: LakeReader
-    decoders: Decoders
-    models: Inference
-    context: Context
-    stages: dict[str, Stage]
-    sources: dict[str, RootSource]
-    pool: WorkerPool
-    lag: telemetry.LoopLag = field(default_factory=telemetry.LoopLag)
-    started_s: float = field(default_factory=time.monotonic)
-    stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    reporter: Reporter = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.reporter = Reporter(self)
-
-    async def handle(self, job: Job) -> Handled:
-        """A job in, a verdict out; its rows are on their way to the lake."""
-        try:
-            result = await self._run_stage(job)
-        except RootAway as away:  # its jobs wait for it; those of other roots go on
-            return Handled(Again(ROOT_AWAY_S, away.message))
-        durable = None
-        if result.batch is not None:
-            durable = self.writer.submit(result.batch, urgent=job.priority <= Priority.CHANGED)
-        if result.error is not None:
-            if durable is not None:
-                await durable
-            raise result.error
-        return Handled(result.outcome, durable)
-
-    async def _run_stage(self, job: Job) -> Result:
-        if job.stage == ingest.NAME:
-            return await ingest.run(job, self.context)
-        if job.stage == index.NAME:
-            return await index.run(job, self.context, self.stages)
-        raise FatalError(f"unknown stage {job.stage!r} in the queue", "was it written by a newer version?")
-
-    async def emit(self, events: Sequence[FileEvent]) -> None:
-        """Where sources put what they see. Returns once it is durable."""
-        await self.queue_thread(self.queue.put, jobs(events))
-        self.pool.wake()
-
-    async def queue_stale(self) -> int:
-        """Work that today's code, models or settings would do differently goes into the queue."""
-        count = 0
-        for name, stage in self.stages.items():
-            kinds, after = plan.kinds_with(name), ""
-            while stale := await self.reader.stale(name, stage.transform.id, STALE_BATCH, kinds=kinds, after=after):
-                specs = [plan.index_spec(asset_id, Priority.BACKFILL) for asset_id in stale]
-                count += await self.queue_thread(self.queue.put, specs)
-                after = stale[-1]
-        if count:
-            _log.info("%d assets were made by other code, models or settings: they are queued", count)
-        return count
 
 
 async def run(config: Config, *, on_ready: Callable[[Daemon], None] | None = None) -> int:
@@ -141,12 +72,13 @@ def _stop(daemon: Daemon, loop: asyncio.AbstractEventLoop) -> None:
 
 
 async def _serve(daemon: Daemon, on_ready: Callable[[Daemon], None] | None) -> None:
-    control = ControlServer(daemon.config.socket_path, orders.table(daemon))
+    reporter = Reporter(daemon)
+    control = ControlServer(daemon.config.socket_path, orders.table(daemon, reporter))
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(daemon.pool.run(), name="pool")
         await daemon.queue_stale()
         sources = [tasks.create_task(source.run(), name=source.root.name) for source in daemon.sources.values()]
-        chores = {"lag": daemon.lag.run(), "report": _report(daemon), "purge": _purge(daemon)}
+        chores = {"lag": daemon.lag.run(), "report": _report(reporter), "purge": _purge(daemon)}
         side = [tasks.create_task(chore, name=name) for name, chore in chores.items()]
         await control.start()
         try:
@@ -163,13 +95,13 @@ async def _serve(daemon: Daemon, on_ready: Callable[[Daemon], None] | None) -> N
             await daemon.pool.drain(daemon.config.daemon.drain_s)
 
 
-async def _report(daemon: Daemon) -> None:
+async def _report(reporter: Reporter) -> None:
     """Tell systemd how it goes. The watchdog is fed from here: a loop that hangs stops feeding it."""
     interval = telemetry.watchdog_interval_s()
     every = min(STATUS_S, interval) if interval else STATUS_S
     before = ""
     while True:
-        headline = await daemon.reporter.headline()
+        headline = await reporter.headline()
         if headline != before:
             telemetry.notify_status(headline)
             before = headline

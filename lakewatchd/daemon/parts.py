@@ -1,0 +1,95 @@
+"""Everything that runs, in one place, and the three things rooms ask of the daemon: handle, emit, queue what is stale.
+
+:mod:`lakewatchd.daemon.service` builds and runs it; reports and orders look at it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from lakewatchd import telemetry
+from lakewatchd.config import Config
+from lakewatchd.core.clock import Clock
+from lakewatchd.core.event import FileEvent
+from lakewatchd.core.job import Again, Handled, Job, Priority
+from lakewatchd.daemon.wiring import QueueThread, jobs
+from lakewatchd.errors import FatalError, RootAway
+from lakewatchd.lake.reader import LakeReader
+from lakewatchd.lake.tables import LakeWriter
+from lakewatchd.media.sandbox import Decoders
+from lakewatchd.models.client import Inference
+from lakewatchd.queue.store import QueueStore
+from lakewatchd.queue.worker import WorkerPool
+from lakewatchd.sources.live import RootSource
+from lakewatchd.stages import index, ingest, plan
+from lakewatchd.stages.base import Context, Result, Stage
+
+_log = logging.getLogger(__name__)
+
+STALE_BATCH = 5000
+ROOT_AWAY_S = 30.0
+
+
+@dataclass(slots=True)
+class Daemon:
+    """Everything that runs, built by :func:`open_daemon`. Nobody else keeps references to rooms."""
+
+    config: Config
+    clock: Clock
+    queue: QueueStore
+    queue_thread: QueueThread
+    writer: LakeWriter
+    reader: LakeReader
+    decoders: Decoders
+    models: Inference
+    context: Context
+    stages: dict[str, Stage]
+    sources: dict[str, RootSource]
+    pool: WorkerPool
+    lag: telemetry.LoopLag = field(default_factory=telemetry.LoopLag)
+    started_s: float = field(default_factory=time.monotonic)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def handle(self, job: Job) -> Handled:
+        """A job in, a verdict out; its rows are on their way to the lake."""
+        try:
+            result = await self._run_stage(job)
+        except RootAway as away:  # its jobs wait for it; those of other roots go on
+            return Handled(Again(ROOT_AWAY_S, away.message))
+        durable = None
+        if result.batch is not None:
+            durable = self.writer.submit(result.batch, urgent=job.priority <= Priority.CHANGED)
+        if result.error is not None:
+            if durable is not None:
+                await durable
+            raise result.error
+        return Handled(result.outcome, durable)
+
+    async def _run_stage(self, job: Job) -> Result:
+        if job.stage == ingest.NAME:
+            return await ingest.run(job, self.context)
+        if job.stage == index.NAME:
+            return await index.run(job, self.context, self.stages)
+        raise FatalError(f"unknown stage {job.stage!r} in the queue", "was it written by a newer version?")
+
+    async def emit(self, events: Sequence[FileEvent]) -> None:
+        """Where sources put what they see. Returns once it is durable."""
+        await self.queue_thread(self.queue.put, jobs(events))
+        self.pool.wake()
+
+    async def queue_stale(self) -> int:
+        """Work that today's code, models or settings would do differently goes into the queue."""
+        count = 0
+        for name, stage in self.stages.items():
+            kinds, after = plan.kinds_with(name), ""
+            while stale := await self.reader.stale(name, stage.transform.id, STALE_BATCH, kinds=kinds, after=after):
+                specs = [plan.index_spec(asset_id, Priority.BACKFILL) for asset_id in stale]
+                count += await self.queue_thread(self.queue.put, specs)
+                after = stale[-1]
+        if count:
+            _log.info("%d assets were made by other code, models or settings: they are queued", count)
+        return count
