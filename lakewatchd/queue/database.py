@@ -17,6 +17,7 @@ from lakewatchd import errors
 
 Row = tuple[Any, ...]
 Connection = sqlite3.Connection
+Cursor = sqlite3.Cursor
 
 STEPS = ("schema.sql",)
 """Files that bring an empty database to the current schema, in order. ``user_version`` counts those applied."""

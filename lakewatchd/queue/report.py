@@ -6,6 +6,7 @@ Invariant: answers come from the indexes of the states, so that asking does not 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,18 +17,25 @@ from lakewatchd.queue.database import Database
 READY, LATER, LEASED, PARKED = range(4)
 """``job.state`` as the database has it."""
 
-_COUNT = {
-    JobState.READY: "SELECT stage, priority, count(*) FROM job INDEXED BY job_ready WHERE state = 0 GROUP BY 1, 2",
-    JobState.LATER: "SELECT stage, priority, count(*) FROM job WHERE state = 1 GROUP BY 1, 2",
-    JobState.LEASED: "SELECT stage, priority, count(*) FROM job WHERE state = 2 GROUP BY 1, 2",
-    JobState.PARKED: "SELECT stage, priority, count(*) FROM job WHERE state = 3 GROUP BY 1, 2",
-}
+LARGE_JOBS = 50_000
+KEEP_S_PER_JOB = 1e-5
+"""Counting reads an index entry per job. An answer of more than :data:`LARGE_JOBS` is given again for so long per
+counted job (10 s at a million), so that a status asked for every two seconds does not hold up the work."""
 
-# min(id) per stretch of the index: one seek per group, then the oldest of them
-_OLDEST = """
-    SELECT min(queued_at) FROM job WHERE id IN (
-        SELECT min(id) FROM job INDEXED BY job_ready WHERE state = 0 GROUP BY lane, stage, priority)
+# min(id) comes with the scan and leads to the job that waits longest; the index has no room for the time itself.
+_READY = """
+    SELECT stage, priority, count(*), min(id) FROM job INDEXED BY job_ready
+    WHERE state = 0 AND crashes < 2 GROUP BY lane, stage, priority
+    UNION ALL
+    SELECT stage, priority, count(*), min(id) FROM job INDEXED BY job_suspect
+    WHERE state = 0 AND crashes >= 2 GROUP BY stage, priority
 """
+_WAITING = {
+    JobState.LATER: "SELECT stage, priority, count(*) FROM job INDEXED BY job_later WHERE state = 1 GROUP BY 1, 2",
+    JobState.LEASED: "SELECT stage, priority, count(*) FROM job INDEXED BY job_leased WHERE state = 2 GROUP BY 1, 2",
+    JobState.PARKED: "SELECT stage, priority, count(*) FROM job INDEXED BY job_parked WHERE state = 3 GROUP BY 1, 2",
+}
+_OLDEST = "SELECT min(queued_at) FROM job WHERE id IN (SELECT value FROM json_each(?))"
 
 _PARKED = """
     SELECT id, stage, key, payload, reason, message, hint, attempts, parked_at FROM job
@@ -80,6 +88,8 @@ class QueueReader:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._db = database
         self._clock = clock
+        self._counts: QueueCounts | None = None
+        self._counts_until = 0.0
 
     @classmethod
     def open_readonly(cls, path: Path, clock: Clock | None = None) -> QueueReader:
@@ -90,12 +100,26 @@ class QueueReader:
         self._db.close()
 
     def counts(self) -> QueueCounts:
+        """How many jobs are in which state. Up to :data:`LARGE_JOBS` it is counted at every call."""
+        now = self._clock.monotonic()
+        if self._counts is None or now >= self._counts_until:
+            self._counts = self._count()
+            jobs = self._counts.jobs()
+            self._counts_until = now + (jobs * KEEP_S_PER_JOB if jobs > LARGE_JOBS else 0.0)
+        return self._counts
+
+    def _count(self) -> QueueCounts:
+        ready = self._db.rows(_READY)
+        found = Counter[tuple[str, int, JobState]]()
+        for stage, priority, jobs, _ in ready:
+            found[stage, priority, JobState.READY] += jobs
+        for state, sql in _WAITING.items():
+            for stage, priority, jobs in self._db.rows(sql):
+                found[stage, priority, state] += jobs
         tallies = tuple(
-            Tally(stage, Priority(priority), state, jobs)
-            for state, sql in _COUNT.items()
-            for stage, priority, jobs in self._db.rows(sql)
+            Tally(stage, Priority(priority), state, jobs) for (stage, priority, state), jobs in found.items()
         )
-        ((oldest,),) = self._db.rows(_OLDEST)
+        ((oldest,),) = self._db.rows(_OLDEST, (json.dumps([row[-1] for row in ready]),))
         return QueueCounts(tallies, None if oldest is None else max(0.0, self._clock.now() - oldest))
 
     def parked(self, reason: str | None = None, stage: str | None = None, limit: int = 100) -> list[ParkedJob]:

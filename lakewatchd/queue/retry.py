@@ -20,6 +20,9 @@ EVERYTHING = "*"
 BUG_ATTEMPTS = 2
 """An error nobody foresaw is tried once more, in case it was the moment and not the content."""
 
+ROOT_AWAY_S = 30.0
+"""A job whose root is away looks again after so long; those of other roots and other stages go on."""
+
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -43,7 +46,7 @@ class Park:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A resource is away: give the job back and let ``scope`` (a stage or :data:`EVERYTHING`) rest."""
+    """What all jobs of ``scope`` (a stage or :data:`EVERYTHING`) need is away: give this one back, let all rest."""
 
     scope: str
     message: str = ""
@@ -63,7 +66,7 @@ class Release:
     delay_s: float = 0.0
 
 
-Decision = Retry | Park | Pause | Stop
+Decision = Retry | Park | Pause | Release | Stop
 Verdict = Outcome | Retry | Park | Release
 """What is recorded of a claimed job."""
 
@@ -73,6 +76,8 @@ def decide(error: BaseException, job: Job, config: QueueConfig, rng: random.Rand
     match error:
         case errors.FatalError() | errors.ConfigError():
             return Stop(error)
+        case errors.RootAway():
+            return Release(ROOT_AWAY_S)
         case errors.OutOfSpace():
             return Pause(EVERYTHING, error.message)
         case errors.PauseError():

@@ -21,12 +21,15 @@ from lakewatchd.core.asset import Occurrence, PathKey
 from lakewatchd.core.clock import Clock
 from lakewatchd.core.job import Again, Done, Job, JobSpec, Lane, Priority, Skip
 from lakewatchd.queue import seen
-from lakewatchd.queue.database import Connection, Database, Row
+from lakewatchd.queue.database import Connection, Cursor, Database, Row
 from lakewatchd.queue.report import LATER, PARKED, READY, QueueReader, decode_key, encode_key
 from lakewatchd.queue.retry import EVERYTHING, Park, Release, Retry, Verdict
 
 AGED_SHARE = 16
 """One claimed job in so many is the oldest that waits, whatever its priority: none starves."""
+
+MAX_CRASHES = 5
+"""A job is parked that was cut off so often, and since its second time as the only suspect that ran."""
 
 MESSAGE_CHARS = 2000
 
@@ -34,7 +37,6 @@ _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=Fals
 _decode = json.JSONDecoder().raw_decode  # what _encode wrote has no spaces around it
 _FINAL = (Done, Skip)
 _PRIORITIES = {int(priority): priority for priority in Priority}
-_LANES = {lane.value: lane for lane in Lane}
 
 # A leased job keeps its state: its ack will find the generation raised. A parked one wakes up, unless a mere scan
 # offers the very payload that failed. Failures count for a payload, so a new one starts without any.
@@ -46,6 +48,7 @@ _PUT = f"""
         priority = iif(state = 3, excluded.priority, min(priority, excluded.priority)),
         lane = excluded.lane,
         attempts = iif(state = 3 OR payload <> excluded.payload, 0, attempts),
+        crashes = iif(state = 3 OR payload <> excluded.payload, 0, crashes),
         state = iif(state = 2, 2, excluded.state),
         generation = generation + 1,
         not_before = excluded.not_before,
@@ -57,34 +60,40 @@ _PUT = f"""
 # ?1 lane, ?2 how many, ?3 lease, ?4 its end, ?5... the stages. Each stage is a stretch of the index that is already in
 # order, so a claim reads as many entries per stage as it may take, and no more.
 _FIRST = """SELECT * FROM (SELECT id, priority AS rank FROM job INDEXED BY job_ready
-    WHERE state = 0 AND lane = ?1 AND stage = ?{stage} AND priority <= {last} ORDER BY priority, id LIMIT ?2)"""
+    WHERE state = 0 AND crashes < 2 AND lane = ?1 AND stage = ?{stage} AND priority <= {last}
+    ORDER BY priority, id LIMIT ?2)"""
 _OLDEST = """SELECT * FROM (SELECT id, 0 AS rank FROM job INDEXED BY job_ready
-    WHERE state = 0 AND lane = ?1 AND stage = ?{stage} AND priority = {priority} ORDER BY id LIMIT ?2)"""
+    WHERE state = 0 AND crashes < 2 AND lane = ?1 AND stage = ?{stage} AND priority = {priority}
+    ORDER BY id LIMIT ?2)"""
+_SUSPECT = """SELECT id, 0 AS rank FROM job INDEXED BY job_suspect
+    WHERE state = 0 AND crashes >= 2 AND lane = ?1 AND stage IN ({stages}) AND priority <= {last}
+        AND NOT EXISTS (SELECT 1 FROM job INDEXED BY job_suspect WHERE state = 2 AND crashes >= 2)"""
 _CLAIM = """
     UPDATE job SET state = 2, lease = ?3, lease_until = ?4
     WHERE id IN (SELECT id FROM ({candidates}) ORDER BY rank, id LIMIT ?2)
-    RETURNING id, stage, key, payload, priority, lane, attempts, generation
+    RETURNING priority, id, stage, key, payload, attempts, generation
 """
 
-_HELD = "SELECT id, lease, generation FROM job WHERE id IN (SELECT value FROM json_each(?))"
-_DELETE = "DELETE FROM job WHERE id = ?"
+# Each tells by the number of rows whether the lease, and the generation where it counts, were still what they were.
+_DELETE = "DELETE FROM job WHERE id = ? AND lease = ? AND generation = ?"
 _MOVE = """
     UPDATE job SET state = ?, not_before = ?, attempts = attempts + ?, reason = ?, message = ?, hint = ?,
-        parked_at = ?, lease = NULL, lease_until = NULL
-    WHERE id = ?
+        parked_at = ?, crashes = 0, lease = NULL, lease_until = NULL
+    WHERE id = ? AND lease = ? AND generation = ?
 """
 _ASKED_AGAIN = """
-    UPDATE job SET state = iif(not_before IS NULL, 0, 1), lease = NULL, lease_until = NULL WHERE id = ?
+    UPDATE job SET state = iif(not_before IS NULL, 0, 1), crashes = 0, lease = NULL, lease_until = NULL
+    WHERE id = ? AND lease = ?
 """
 _HEARTBEAT = "UPDATE job SET lease_until = ? WHERE id = ? AND lease = ?"
 
 _PARK_ABANDONED = """
-    UPDATE job SET state = 3, attempts = attempts + 1, parked_at = ?, not_before = NULL, lease = NULL,
+    UPDATE job SET state = 3, crashes = crashes + 1, parked_at = ?, not_before = NULL, lease = NULL,
         lease_until = NULL, reason = 'crashed-worker', message = 'its worker ended or lost touch every time', hint = ?
-    WHERE state = 2 AND lease_until <= ? AND attempts + 1 >= ?
+    WHERE state = 2 AND lease_until <= ? AND crashes + 1 >= ?
 """
 _RECLAIM = """
-    UPDATE job SET state = iif(not_before IS NULL, 0, 1), attempts = attempts + ?, lease = NULL, lease_until = NULL
+    UPDATE job SET state = iif(not_before IS NULL, 0, 1), crashes = crashes + ?, lease = NULL, lease_until = NULL
     WHERE state = 2 AND lease_until <= ?
 """
 
@@ -94,7 +103,7 @@ _PROMOTE = """
     WHERE id IN (SELECT id FROM job WHERE state = 1 AND not_before <= ? ORDER BY not_before LIMIT ?)
 """
 _UNPARK = """
-    UPDATE job SET state = 0, attempts = 0, reason = NULL, message = NULL, hint = NULL, parked_at = NULL
+    UPDATE job SET state = 0, attempts = 0, crashes = 0, reason = NULL, message = NULL, hint = NULL, parked_at = NULL
     WHERE state = 3 AND (?1 IS NULL OR reason = ?1) AND (?2 IS NULL OR stage = ?2) AND (?3 IS NULL OR key = ?3)
 """
 
@@ -140,11 +149,11 @@ class QueueStore(QueueReader):
     def _rows(self, specs: Iterable[JobSpec]) -> Iterator[Row]:
         now = self._clock.now()
         for spec in specs:
-            self._stages.add(spec.stage)
-            not_before = self._after(spec.delay_s) if spec.delay_s else None
-            state = READY if not_before is None else LATER
+            stage = spec.stage
+            self._stages.add(stage)
+            state, not_before = self._pending(spec.delay_s) if spec.delay_s else (READY, None)
             payload = _encode(spec.payload)
-            yield spec.stage, encode_key(spec.key), payload, int(spec.priority), spec.lane.value, state, not_before, now
+            yield stage, encode_key(spec.key), payload, int(spec.priority), spec.lane.value, state, not_before, now
 
     # --- out ----------------------------------------------------------------------------------------------
 
@@ -154,7 +163,8 @@ class QueueStore(QueueReader):
         """Leases up to ``limit`` ready jobs of ``lane`` for ``lease_s``, the most urgent first.
 
         ``max_priority`` leaves out all that is less urgent, ``without`` leaves out stages. One job in
-        :data:`AGED_SHARE` is the oldest instead of the most urgent. The cost does not depend on how many wait.
+        :data:`AGED_SHARE` is the oldest instead of the most urgent. Of the suspects (see :meth:`reclaim_all`) one at
+        a time is leased. The cost does not depend on how many wait.
         Not durable: a power cut takes the claim back and the job is ready again.
         """
         stages = tuple(sorted(self._stages.difference(self._paused, without)))
@@ -165,19 +175,18 @@ class QueueStore(QueueReader):
         aged = (before + limit) // AGED_SHARE - before // AGED_SHARE
         self._claims += 1
         lease = f"{self._owner}.{self._claims}"
+        args = (lease, self._clock.monotonic() + self._config.lease_s, *stages)
         with self._db.transaction(durable=False) as run:
-            jobs = self._lease(run, _claim_oldest(len(stages), last), lane, aged, lease, stages)
-            jobs += self._lease(run, _claim_first(len(stages), last), lane, limit - len(jobs), lease, stages)
-        self._claimed[lane, last] += len(jobs)
-        return jobs
-
-    def _lease(self, run: Connection, sql: str, lane: Lane, limit: int, lease: str, stages: Sequence[str]) -> list[Job]:
-        if not limit:
-            return []
-        until = self._clock.monotonic() + self._config.lease_s
-        jobs = [_job(row, lease) for row in run.execute(sql, (lane.value, limit, lease, until, *stages))]
-        jobs.sort(key=lambda job: (job.priority, job.id))
-        return jobs
+            rows = run.execute(_claim_suspect(len(stages), last), (lane.value, 1, *args)).fetchall()
+            if aged > len(rows):
+                rows += run.execute(_claim_oldest(len(stages), last), (lane.value, aged - len(rows), *args)).fetchall()
+            rows += run.execute(_claim_first(len(stages), last), (lane.value, limit - len(rows), *args)).fetchall()
+        self._claimed[lane, last] += len(rows)
+        rows.sort()  # by priority and id, which is unique
+        return [
+            Job(id_, stage, decode_key(key), _decode(payload)[0], _PRIORITIES[priority], lane, attempts, asked, lease)
+            for priority, id_, stage, key, payload, attempts, asked in rows
+        ]
 
     # --- what became of it --------------------------------------------------------------------------------
 
@@ -187,32 +196,21 @@ class QueueStore(QueueReader):
         A job whose lease was lost changes nothing at all. A job that was put again while it ran counts as done,
         its ``Done`` is kept (what it saw was true), and it becomes ready once more.
         """
-        deletes: list[tuple[int]] = []
-        again: list[tuple[int]] = []
-        moves: list[tuple[object, ...]] = []
-        follow: list[JobSpec] = []
-        places: dict[PathKey, Occurrence | None] = {}
         with self._db.transaction() as run:
-            held = _held(run, [job for job, _ in finished])
-            for job, verdict in finished:
-                generation = held.pop((job.id, job.lease), None)
-                if generation is None:
-                    continue
-                if isinstance(verdict, Done):
-                    follow += verdict.then
-                    places.update(dict.fromkeys(verdict.gone))
-                    places.update((place.key, place) for place in verdict.seen)
-                if generation != job.generation:
-                    again.append((job.id,))
-                elif isinstance(verdict, _FINAL):
-                    deletes.append((job.id,))
-                else:
-                    moves.append((*self._move(verdict), job.id))
-            run.executemany(_DELETE, deletes)
-            run.executemany(_ASKED_AGAIN, again)
-            run.executemany(_MOVE, moves)
-            seen.write(run, places)
-            self._put(run, follow)
+            cursor = run.cursor()
+            held = [verdict for job, verdict in finished if self._settle(cursor, job, verdict)]
+            done = [verdict for verdict in held if isinstance(verdict, Done)]
+            seen.write(run, _places(done))
+            self._put(run, (spec for verdict in done for spec in verdict.then))
+
+    def _settle(self, run: Cursor, job: Job, verdict: Verdict) -> bool:
+        """Ends the lease; False if it was lost before."""
+        proof = (job.id, job.lease, job.generation)
+        if isinstance(verdict, _FINAL):
+            run.execute(_DELETE, proof)
+        else:
+            run.execute(_MOVE, (*self._move(verdict), *proof))
+        return run.rowcount == 1 or run.execute(_ASKED_AGAIN, proof[:2]).rowcount == 1
 
     def _move(self, verdict: Again | Release | Retry | Park) -> Move:
         match verdict:
@@ -246,11 +244,17 @@ class QueueStore(QueueReader):
             run.executemany(_HEARTBEAT, [(until, job.id, job.lease) for job in jobs])
 
     def expire_leases(self) -> int:
-        """Takes back what nobody gave a sign of life for; returns how many. An attempt each, parked at the last."""
+        """Takes back what nobody gave a sign of life for, as :meth:`reclaim_all`; returns how many."""
         return self._reclaim(self._clock.monotonic(), is_fault=True)
 
     def reclaim_all(self) -> int:
-        """At the start of the daemon, when nobody else can hold a lease: as :meth:`expire_leases`, for all."""
+        """At the start of the daemon, when nobody else can hold a lease: all are taken back; returns how many.
+
+        What was running when the daemon died is seldom to blame, so no attempt is spent. Who was there twice in a
+        row is a suspect, and suspects run one at a time: if the daemon goes on dying, only the culprit is there
+        every time and is parked at :data:`MAX_CRASHES`, and if it does not, they are done soon. A run that ends by
+        itself, however, clears its job.
+        """
         return self._reclaim(FOREVER, is_fault=True)
 
     def release_all(self) -> int:
@@ -262,7 +266,7 @@ class QueueStore(QueueReader):
         with self._db.transaction() as run:
             if is_fault:
                 hint = "look for a crash in the log; `lakewatchd queue retry` tries it again"
-                args = (self._clock.now(), hint, until, self._config.max_attempts)
+                args = (self._clock.now(), hint, until, MAX_CRASHES)
                 parked = run.execute(_PARK_ABANDONED, args).rowcount
             return parked + run.execute(_RECLAIM, (int(is_fault), until)).rowcount
 
@@ -303,25 +307,15 @@ class QueueStore(QueueReader):
         return (READY if not_before is None else LATER), not_before
 
 
-def _job(row: Row, lease: str) -> Job:
-    id_, stage, key, payload, priority, lane, attempts, generation = row
-    return Job(
-        id_,
-        stage,
-        decode_key(key),
-        _decode(payload)[0],
-        _PRIORITIES[priority],
-        _LANES[lane],
-        attempts,
-        generation,
-        lease,
-    )
-
-
-def _held(run: Connection, jobs: Iterable[Job]) -> dict[tuple[int, str], int]:
-    """The newest generation of each job, by id and the lease that holds it now."""
-    rows = run.execute(_HELD, (json.dumps([job.id for job in jobs]),))
-    return {(id_, lease): generation for id_, lease, generation in rows}
+def _places(done: Iterable[Done]) -> dict[PathKey, Occurrence | None]:
+    """What lies where after all of it: the later verdict knows better."""
+    places: dict[PathKey, Occurrence | None] = {}
+    for verdict in done:
+        for key in verdict.gone:
+            places[key] = None
+        for place in verdict.seen:
+            places[place.key] = place
+    return places
 
 
 def _known_stages(database: Database) -> Iterable[str]:
@@ -329,6 +323,12 @@ def _known_stages(database: Database) -> Iterable[str]:
     stage = ""
     while (found := database.rows("SELECT min(stage) FROM job WHERE stage > ?", (stage,))[0][0]) is not None:
         yield (stage := found)
+
+
+@cache
+def _claim_suspect(stages: int, last: int) -> str:
+    listed = ", ".join(f"?{5 + n}" for n in range(stages))
+    return _CLAIM.format(candidates=_SUSPECT.format(stages=listed, last=int(last)))
 
 
 @cache

@@ -237,6 +237,8 @@ class WorkerPool:
             case Pause(scope, message):
                 self._rest(scope, message)
                 return Release(REST_S)
+            case Release() as decision:
+                return decision
             case Retry() | Park() as decision:
                 self._failed += 1
                 self._recover(job.stage)

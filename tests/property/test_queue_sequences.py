@@ -47,6 +47,11 @@ class Pending:
     state: JobState
     lease: str = ""
     put_since_claim: bool = False
+    crashes: int = 0
+
+    @property
+    def is_suspect(self) -> bool:
+        return self.crashes >= 2
 
 
 class QueueMachine(RuleBasedStateMachine):
@@ -83,6 +88,8 @@ class QueueMachine(RuleBasedStateMachine):
             if job.payload == payload and priority >= Priority.BACKFILL:
                 return
             job.priority = priority
+        if job.state is JobState.PARKED or job.payload != payload:
+            job.crashes = 0
         job.priority = min(job.priority, priority)
         job.payload, job.put_since_claim = payload, True
         if job.state is not JobState.LEASED:
@@ -92,7 +99,9 @@ class QueueMachine(RuleBasedStateMachine):
     def claim(self, limit: int, urgent: bool) -> object:
         jobs = self.store.claim(Lane.FAST, limit, max_priority=Priority.FRESH if urgent else None)
         ready = [j for j in self.model.values() if j.state is JobState.READY and (not urgent or j.priority <= 1)]
-        assert len(jobs) == min(limit, len(ready))
+        may_suspect = not any(j.is_suspect and j.state is JobState.LEASED for j in self.model.values())
+        trusted = [j for j in ready if not j.is_suspect]
+        assert len(jobs) == min(limit, len(trusted) + (may_suspect and len(trusted) < len(ready)))
         for job in jobs:
             known = self.model[job.key]
             assert known.state is JobState.READY
@@ -113,6 +122,7 @@ class QueueMachine(RuleBasedStateMachine):
         known = self.model.get(job.key)
         if known is None or known.state is not JobState.LEASED or known.lease != job.lease:
             return
+        known.crashes = 0
         if known.put_since_claim:
             known.state = self.in_store(job.key)
             assert known.state in (JobState.READY, JobState.LATER)
@@ -162,12 +172,13 @@ class QueueMachine(RuleBasedStateMachine):
         parked = [job for job in self.model.values() if job.state is JobState.PARKED]
         assert self.store.unpark() == len(parked)
         for job in parked:
-            job.state = JobState.READY
+            job.state, job.crashes = JobState.READY, 0
 
     def expect_taken_back(self) -> None:
         for key, job in self.model.items():
             if job.state is JobState.LEASED:
                 job.state = self.in_store(key)
+                job.crashes += job.state is not JobState.LEASED
 
     def in_store(self, key: str) -> JobState:
         ((state,),) = self.store._db.rows("SELECT state FROM job WHERE key = ?", (key.encode(),))
@@ -175,9 +186,10 @@ class QueueMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_store_holds_what_the_model_holds(self) -> None:
-        rows = self.store._db.rows("SELECT key, json_extract(payload, '$.v'), priority, state FROM job")
-        assert {bytes(key).decode(): (v, p, s) for key, v, p, s in rows} == {
-            key: (job.payload, int(job.priority), list(STATES).index(job.state)) for key, job in self.model.items()
+        rows = self.store._db.rows("SELECT key, json_extract(payload, '$.v'), priority, crashes, state FROM job")
+        assert {bytes(key).decode(): tuple(rest) for key, *rest in rows} == {
+            key: (job.payload, int(job.priority), job.crashes, STATES.index(job.state))
+            for key, job in self.model.items()
         }
 
 

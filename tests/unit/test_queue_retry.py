@@ -11,7 +11,7 @@ import pytest
 from lakewatchd import errors
 from lakewatchd.config import QueueConfig
 from lakewatchd.core.job import Job, Lane, Priority
-from lakewatchd.queue.retry import EVERYTHING, Park, Pause, Retry, Stop, backoff_s, decide
+from lakewatchd.queue.retry import EVERYTHING, ROOT_AWAY_S, Park, Pause, Release, Retry, Stop, backoff_s, decide
 
 CONFIG = QueueConfig(max_attempts=3, backoff_s=2.0, backoff_max_s=60.0)
 
@@ -30,7 +30,7 @@ def job(attempts: int = 0) -> Job:
         (errors.Busy("locked"), 2, Park("busy", "locked")),
         (errors.TimedOut("slow"), 2, Park("timed-out", "slow")),
         (errors.WorkerDied("gone"), 7, Park("worker-died", "gone")),
-        (errors.RootAway("unmounted"), 9, Pause("ingest", "unmounted")),
+        (errors.RootAway("unmounted"), 9, Release(ROOT_AWAY_S)),
         (errors.ModelUnavailable("no weights"), 9, Pause("ingest", "no weights")),
         (errors.OutOfSpace("full"), 9, Pause(EVERYTHING, "full")),
         (OSError(errno.ENOSPC, "No space"), 9, Pause(EVERYTHING, "[Errno 28] No space")),

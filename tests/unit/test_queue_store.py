@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -13,10 +13,10 @@ from lakewatchd import errors
 from lakewatchd.config import QueueConfig
 from lakewatchd.core.asset import Occurrence, PathKey, Version
 from lakewatchd.core.job import Again, Done, Job, JobSpec, JobState, Lane, Priority, Skip
-from lakewatchd.queue import database
+from lakewatchd.queue import database, report
 from lakewatchd.queue.report import QueueReader
 from lakewatchd.queue.retry import Release
-from lakewatchd.queue.store import AGED_SHARE, QueueStore
+from lakewatchd.queue.store import AGED_SHARE, MAX_CRASHES, QueueStore
 from lakewatchd.testing import FakeClock
 
 CONFIG = QueueConfig(max_attempts=3)
@@ -349,18 +349,77 @@ def test_leases_do_not_care_about_the_wall_clock(store: QueueStore, clock: FakeC
     assert store.expire_leases() == 1
 
 
-def test_a_job_that_kills_the_daemon_is_parked_in_the_end(path: Path, clock: FakeClock) -> None:
-    for run in range(CONFIG.max_attempts):
+def crash_loop(path: Path, clock: FakeClock, poison: str, keys: Sequence[str], runs: int, slots: int = 4) -> list[str]:
+    """Daemons that rescan, run ``slots`` jobs at once, end them in turn, and die whenever ``poison`` is reached."""
+    done: list[str] = []
+    for _ in range(runs):
         with closing(QueueStore(path, CONFIG, clock)) as store:
-            store.put([spec("poison", priority=Priority.BACKFILL)])  # each start rescans
-            assert store.reclaim_all() == (run > 0)
-            assert [job.attempts for job in claim(store)] == [run]
+            store.put([spec(key, priority=Priority.BACKFILL) for key in keys if key not in done])
+            store.reclaim_all()
+            running: list[Job] = []
+            while fresh := claim(store, slots - len(running)) or running:
+                running += [job for job in fresh if job not in running]
+                job = running.pop()
+                if job.key == poison:
+                    break
+                store.ack([(job, Skip("done"))])
+                done.append(job.key)
+    return done
+
+
+@pytest.mark.parametrize("poison", [0, 3, 7])
+def test_a_job_that_kills_the_daemon_is_found_and_parked_and_none_beside_it(
+    path: Path, clock: FakeClock, poison: int
+) -> None:
+    keys = [f"{n}" for n in range(12)]
+    done = crash_loop(path, clock, keys[poison], keys, MAX_CRASHES + 1)
+    assert sorted([*done, keys[poison]]) == sorted(keys)
+    with closing(QueueStore(path, CONFIG, clock)) as store:
+        store.put([spec(keys[poison], priority=Priority.BACKFILL)])  # a rescan does not wake it
+        assert [(job.key, job.reason, job.attempts) for job in store.parked()] == [(keys[poison], "crashed-worker", 0)]
+        assert store.unpark() == 1
+        assert claim_one(store).key == keys[poison]
+
+
+def test_a_long_job_survives_a_poison_that_kills_the_daemon_beside_it(path: Path, clock: FakeClock) -> None:
+    """A film that never gets to its end, because a photo kills the daemon each time, is not what is parked."""
+    for _ in range(4 * MAX_CRASHES):
+        with closing(QueueStore(path, CONFIG, clock)) as store:
+            store.put([spec("film", lane=Lane.HEAVY), spec("photo")])
+            store.reclaim_all()
+            if not claim(store):  # the photo is out of the way
+                break
+            store.claim(Lane.HEAVY, 1)
     with closing(QueueStore(path, CONFIG, clock)) as store:
         store.reclaim_all()
-        store.put([spec("poison", priority=Priority.BACKFILL)])
-        assert claim(store) == []
-        (parked,) = store.parked()
-        assert (parked.reason, parked.attempts) == ("crashed-worker", CONFIG.max_attempts)
+        assert [job.key for job in store.parked()] == ["photo"]
+        assert [job.attempts for job in store.claim(Lane.HEAVY, 1)] == [0]
+
+
+def test_suspects_run_one_at_a_time_in_all_lanes_and_others_beside_them(path: Path, clock: FakeClock) -> None:
+    with closing(QueueStore(path, CONFIG, clock)) as store:
+        store.put([spec("a"), spec("b", priority=Priority.BACKFILL), spec("film", lane=Lane.HEAVY)])
+        for _ in range(2):
+            assert len(claim(store)) == 2
+            assert len(store.claim(Lane.HEAVY, 1)) == 1
+            assert store.reclaim_all() == 3
+        store.put([spec("new"), spec("a")])  # the same content again is no less suspect
+        assert store.counts().jobs(JobState.READY) == 4
+        suspect, new = claim(store)
+        assert (suspect.key, new.key, suspect.attempts) == ("a", "new", 0)
+        assert claim(store) == store.claim(Lane.HEAVY, 1) == []
+        store.release(suspect)  # it ended by itself: it is cleared
+        assert {job.key for job in claim(store)} == {"a", "b"}
+        assert store.claim(Lane.HEAVY, 1) == []
+
+
+def test_new_content_is_no_suspect(store: QueueStore) -> None:
+    store.put([spec("a"), spec("b")])
+    for _ in range(2):
+        assert len(claim(store)) == 2
+        store.reclaim_all()
+    store.put([spec("a", 2), spec("b", 2)])
+    assert len(claim(store)) == 2
 
 
 def test_an_orderly_stop_costs_no_attempt(store: QueueStore) -> None:
@@ -387,6 +446,22 @@ def test_another_process_may_look(store: QueueStore, path: Path, clock: FakeCloc
         assert reader.counts().pending == 5
         with pytest.raises(errors.QueueDamaged), reader._db.transaction() as run:
             run.execute("DELETE FROM job")
+
+
+def test_the_count_of_a_long_queue_is_kept_for_a_while_and_of_a_short_one_never(
+    store: QueueStore, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "LARGE_JOBS", 50)
+    monkeypatch.setattr(report, "KEEP_S_PER_JOB", 0.1)
+    store.put(spec(f"{n}") for n in range(50))
+    assert store.counts().pending == 50
+    store.put([spec("one more"), spec("later", delay_s=9)])
+    assert store.counts().pending == 52
+    store.put([spec("unseen")])
+    clock.advance(5.1)
+    assert store.counts().pending == 52
+    clock.advance(0.2)
+    assert store.counts().pending == 53
 
 
 def test_a_reader_of_a_stopped_or_missing_queue(store: QueueStore, path: Path) -> None:

@@ -17,7 +17,7 @@ from lakewatchd import errors
 from lakewatchd.config import QueueConfig
 from lakewatchd.core.job import Again, Done, Handled, Job, JobSpec, JobState, Lane, Priority, Skip
 from lakewatchd.queue import worker
-from lakewatchd.queue.retry import EVERYTHING
+from lakewatchd.queue.retry import EVERYTHING, ROOT_AWAY_S
 from lakewatchd.queue.store import QueueStore
 from lakewatchd.queue.worker import REST_S, WorkerPool
 from lakewatchd.testing import FakeClock
@@ -296,13 +296,32 @@ async def test_a_dead_resource_is_not_hammered(tmp_path: Path) -> None:
     async def handle(job: Job) -> Handled:
         nonlocal tries
         tries += 1
-        raise errors.RootAway("unmounted")
+        raise errors.ModelUnavailable("no weights")
 
     async with house(tmp_path, handle) as h:
         await h.put(*(spec(f"{n}") for n in range(100)))
         await h.time.let_pass(60)
         assert tries <= 4 * (60 / REST_S + 1)
         assert h.store.counts().pending == 100
+
+
+async def test_an_away_root_holds_up_no_job_of_another_root(tmp_path: Path) -> None:
+    tries: list[str] = []
+
+    async def handle(job: Job) -> Handled:
+        tries.append(job.key)
+        if job.key.startswith("away"):
+            raise errors.RootAway("unmounted")
+        return DONE
+
+    async with house(tmp_path, handle) as h:
+        await h.put(*(spec(f"away{n}") for n in range(20)), *(spec(f"here{n}") for n in range(20)))
+        await h.time.let_pass(ROOT_AWAY_S - 1)
+        assert sorted(tries) == sorted(f"{where}{n}" for where in ("away", "here") for n in range(20))  # once each
+        assert (h.states(), h.pool.paused, h.pool.stats().failed) == ({JobState.LATER: 20}, {}, 0)
+        await h.time.let_pass(10 * ROOT_AWAY_S)
+        assert len(tries) <= 20 + 20 * 11
+        assert h.store.parked() == []
 
 
 async def test_an_idle_pool_sleeps(tmp_path: Path) -> None:
