@@ -9,8 +9,8 @@ import os
 import shutil
 import struct
 import subprocess
-import sys
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,10 @@ from PIL import Image, ImageDraw
 from lakewatchd.lake.compare import compare
 from lakewatchd.testing import LiveDaemon, make_tree, wait_until
 
-pytestmark = [pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+WITHOUT_MODELS = '[models]\nimage_text = "off"\ntext = "off"\ndetector = "off"\n'
+"""For what does not depend on models: a start takes a second instead of six."""
 
 REAL_PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png")
 
@@ -37,7 +40,9 @@ def photo(seed: int, size: tuple[int, int] = (320, 240)) -> bytes:
 
 
 def poem(seed: int) -> str:
-    lines = (f"Line {i} of poem {seed}: the river turns, the {('bell', 'door', 'lamp')[i % 3]} waits." for i in range(30))
+    lines = (
+        f"Line {i} of poem {seed}: the river turns, the {('bell', 'door', 'lamp')[i % 3]} waits." for i in range(30)
+    )
     return "\n".join(lines)
 
 
@@ -48,10 +53,19 @@ def real_photo(name: str) -> Path:
 
 
 @pytest.fixture
-def daemon(tmp_path: Path, model_dir: Path):
+def seeing(tmp_path: Path, model_dir: Path) -> Iterator[LiveDaemon]:
+    """A daemon with the real models."""
     root = tmp_path / "nas"
     root.mkdir()
     with LiveDaemon(tmp_path / "d", root, models=model_dir) as running:
+        yield running
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[LiveDaemon]:
+    root = tmp_path / "nas"
+    root.mkdir()
+    with LiveDaemon(tmp_path / "d", root, settings=WITHOUT_MODELS) as running:
         yield running
 
 
@@ -79,12 +93,13 @@ def gold(daemon: LiveDaemon) -> dict[str, dict[str, object]]:
     return {str(row["best_path"]): row for row in rows}
 
 
-def test_real_photos_are_tagged_as_a_person_would(daemon: LiveDaemon) -> None:
+@pytest.mark.models
+def test_real_photos_are_tagged_as_a_person_would(seeing: LiveDaemon) -> None:
     for name in REAL_PHOTOS:
-        shutil.copy(real_photo(name), daemon.root)
-    (daemon.root / "licence.txt").write_text(poem(1))
-    daemon.wait_idle()
-    rows = gold(daemon)
+        shutil.copy(real_photo(name), seeing.root)
+    (seeing.root / "licence.txt").write_text(poem(1))
+    seeing.wait_idle()
+    rows = gold(seeing)
     assert len(rows) == len(REAL_PHOTOS) + 1
     assert "cat" in rows["chelsea.png"]["tag_names"]
     assert rows["chelsea.png"]["category"] == "pets"
@@ -92,37 +107,39 @@ def test_real_photos_are_tagged_as_a_person_would(daemon: LiveDaemon) -> None:
     assert rows["licence.txt"]["kind"] == "document"
 
 
-def test_a_lake_with_a_history_equals_a_fresh_one(daemon: LiveDaemon, tmp_path: Path) -> None:
-    root = daemon.root
+@pytest.mark.models
+def test_a_lake_with_a_history_equals_a_fresh_one(seeing: LiveDaemon, tmp_path: Path) -> None:
+    root = seeing.root
     make_tree(root, {f"a/{i}.jpg": photo(i) for i in range(6)} | {f"a/b/{i}.txt": poem(i) for i in range(4)})
     make_tree(root, {"copy/0.jpg": photo(0), "keep.md": "# Title\n\nbody\n"})
-    daemon.wait_idle()
-    embedded = runs_of(daemon, "embed")
+    seeing.wait_idle()
+    embedded = runs_of(seeing, "embed")
 
-    os.rename(root / "a", root / "moved")  # a directory with all in it
-    os.rename(root / "moved" / "0.jpg", root / "renamed.jpg")
+    (root / "a").rename(root / "moved")  # a directory with all in it
+    (root / "moved" / "0.jpg").rename(root / "renamed.jpg")
     (root / "copy" / "again.jpg").write_bytes(photo(1))
-    daemon.wait_idle()
-    assert runs_of(daemon, "embed") == embedded, "a move or a copy was embedded again"
+    seeing.wait_idle()
+    assert runs_of(seeing, "embed") == embedded, "a move or a copy was embedded again"
 
     (root / "keep.md").write_text("# Another title\n\nother body\n")
     (root / "moved" / "2.jpg").unlink()
     shutil.rmtree(root / "moved" / "b")
     make_tree(root, {"new/deep/er/x.jpg": photo(77), "new/bäume.txt": poem(9)})
-    os.replace(root / "moved" / "3.jpg", root / "moved" / "4.jpg")
-    os.rename(root / "moved" / "5.jpg", root / "IMG_20210704_120000.jpg")
-    daemon.wait_idle()
-    assert differences(daemon, tmp_path) == []
+    (root / "moved" / "3.jpg").replace(root / "moved" / "4.jpg")
+    (root / "moved" / "5.jpg").rename(root / "IMG_20210704_120000.jpg")
+    seeing.wait_idle()
+    assert differences(seeing, tmp_path) == []
 
 
-def test_a_restart_embeds_nothing(daemon: LiveDaemon) -> None:
-    make_tree(daemon.root, {f"{i}.jpg": photo(i) for i in range(5)} | {"t.txt": poem(3)})
-    daemon.wait_idle()
-    runs = {stage: runs_of(daemon, stage) for stage in ("ingest", "chunk", "detect", "embed", "tag")}
-    assert daemon.stop() == 0
-    daemon.start()
-    daemon.wait_idle()
-    assert {stage: runs_of(daemon, stage) for stage in runs} == runs
+@pytest.mark.models
+def test_a_restart_embeds_nothing(seeing: LiveDaemon) -> None:
+    make_tree(seeing.root, {f"{i}.jpg": photo(i) for i in range(5)} | {"t.txt": poem(3)})
+    seeing.wait_idle()
+    runs = {stage: runs_of(seeing, stage) for stage in ("ingest", "chunk", "detect", "embed", "tag")}
+    assert seeing.stop() == 0
+    seeing.start()
+    seeing.wait_idle()
+    assert {stage: runs_of(seeing, stage) for stage in runs} == runs
 
 
 def test_files_that_changed_while_it_was_down_are_found(daemon: LiveDaemon, tmp_path: Path) -> None:
@@ -131,7 +148,7 @@ def test_files_that_changed_while_it_was_down_are_found(daemon: LiveDaemon, tmp_
     assert daemon.stop() == 0
     (daemon.root / "0.jpg").unlink()
     (daemon.root / "1.jpg").write_bytes(photo(11))
-    os.rename(daemon.root / "2.jpg", daemon.root / "two.jpg")
+    (daemon.root / "2.jpg").rename(daemon.root / "two.jpg")
     (daemon.root / "new.jpg").write_bytes(photo(12))
     daemon.start()
     daemon.wait_idle()
@@ -159,7 +176,12 @@ def png_bomb(width: int, height: int) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + piece(b"IHDR", header) + piece(b"IDAT", zlib.compress(bytes(1 << 20))) + piece(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + piece(b"IHDR", header)
+        + piece(b"IDAT", zlib.compress(bytes(1 << 20)))
+        + piece(b"IEND", b"")
+    )
 
 
 def test_hostile_files_are_parked_or_ignored_and_the_rest_is_indexed(daemon: LiveDaemon, tmp_path: Path) -> None:
@@ -227,12 +249,12 @@ def test_a_parked_file_is_told_once_and_forgotten_when_it_is_mended(daemon: Live
     assert "broken.jpg" in gold(daemon)
 
 
-def test_an_unmounted_root_is_not_a_deletion(tmp_path: Path, model_dir: Path) -> None:
+def test_an_unmounted_root_is_not_a_deletion(tmp_path: Path) -> None:
     root = tmp_path / "nas"
     make_tree(root, {f"{i}.jpg": photo(i) for i in range(3)})
-    with LiveDaemon(tmp_path / "d", root, models=model_dir) as daemon:
+    with LiveDaemon(tmp_path / "d", root, settings=WITHOUT_MODELS) as daemon:
         daemon.wait_idle()
-        os.rename(root, tmp_path / "elsewhere")
+        root.rename(tmp_path / "elsewhere")
         root.mkdir()  # the bare mount point
 
         def away() -> bool:
@@ -241,7 +263,7 @@ def test_an_unmounted_root_is_not_a_deletion(tmp_path: Path, model_dir: Path) ->
         wait_until(away, 30, "root is away")
         assert len(gold(daemon)) == 3
         root.rmdir()
-        os.rename(tmp_path / "elsewhere", root)
+        (tmp_path / "elsewhere").rename(root)
         wait_until(lambda: not away(), 30, "root is back")
         daemon.wait_idle()
         assert len(gold(daemon)) == 3
