@@ -74,10 +74,10 @@ def _describe(args: Json, root: bytes, path: bytes, name: bytes) -> Answer:
     identity = wire.identity_from_json(args)
     config = from_json(DecodeConfig, args["config"])
     with open_regular(root, path) as fd:
-        if Version.of(os.fstat(fd)) != identity.version:
+        if not identity.version.is_same_as(Version.of(os.fstat(fd))):
             return CHANGED
         content, text = _decode(fd, identity, os.fsdecode(name), config)
-        if Version.of(os.fstat(fd)) != identity.version:
+        if not identity.version.is_same_as(Version.of(os.fstat(fd))):
             return CHANGED
     return wire.content_to_frame(content, text)
 
