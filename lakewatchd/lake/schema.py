@@ -25,10 +25,16 @@ STAGES = ("chunk", "detect", "embed", "tag")
 
 @dataclass(frozen=True, slots=True)
 class Dims:
-    """Numbers per vector. 0: there is no such model, and the tables have no such column."""
+    """Numbers per vector. 0: there is no such model, and new tables have no such column."""
 
     image: int
     text: int
+
+    @classmethod
+    def of(cls, spans: pa.Schema) -> Dims:
+        """Of the vectors that a table of spans has columns for."""
+        lengths = {name: spans.field(name).type.list_size for name in SPANS.vectors if name in spans.names}
+        return cls(lengths.get("image_vector", 0), lengths.get("text_vector", 0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,25 +9,28 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakewatchd.errors import FatalError
 from lakewatchd.lake.lance_errors import translated
-from lakewatchd.lake.schema import TABLES, Dims, TableSpec
+from lakewatchd.lake.schema import ASSETS, SPANS, TABLES, Dims, TableSpec
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 log = logging.getLogger(__name__)
 
+EMBEDDED_BY = "embed_transform"
+
 
 @dataclass(slots=True)
 class Store:
     directory: Path
     dims: Dims
+    """Of the vectors that the tables hold: also of a model that is off or missing just now."""
     _tables: dict[str, Any]
     _arrow: dict[str, pa.Schema]
 
@@ -41,8 +44,10 @@ class Store:
             db = await lancedb.connect_async(directory, read_consistency_interval=dt.timedelta(0))
             store = cls(directory, dims, {}, {})
             names = set((await db.list_tables()).tables)
+            await _drop_foreign_vectors({name: await db.open_table(name) for name in names}, dims)
             for spec in TABLES:
                 await store._open(db, spec, is_new=spec.name not in names)
+        store.dims = Dims.of(store.arrow(SPANS))
         return store
 
     async def _open(self, db: Any, spec: TableSpec, *, is_new: bool) -> None:
@@ -103,20 +108,35 @@ class Store:
             table.close()
 
 
+async def _drop_foreign_vectors(tables: Mapping[str, Any], dims: Dims) -> None:
+    """Drop vectors of another length than today's model makes: nothing can compare them any more.
+
+    Their assets count as not embedded, and that first: a stop in between costs a repeat. Vectors whose model is
+    off or missing stay: it may come back, and they may have taken days.
+    """
+    foreign: dict[str, list[str]] = {}
+    for spec in (spec for spec in TABLES if spec.vectors and spec.name in tables):
+        have, wanted = await tables[spec.name].schema(), spec.arrow(dims)
+        known = [name for name in spec.vectors if name in have.names and name in wanted.names]
+        foreign[spec.name] = [name for name in known if have.field(name).type != wanted.field(name).type]
+    if any(foreign.values()) and (assets := tables.get(ASSETS.name)) is not None:
+        if EMBEDDED_BY in (await assets.schema()).names:
+            await assets.update({EMBEDDED_BY: None}, where=f"{EMBEDDED_BY} IS NOT NULL")
+    for name, columns in foreign.items():
+        if columns:
+            log.warning("vectors of another model dropped", extra={"table": name, "columns": columns})
+            await tables[name].drop_columns(columns)
+
+
 async def _evolve(table: Any, spec: TableSpec, wanted: pa.Schema) -> None:
-    """Add columns that are new, empty; drop vectors of another length: no model can compare them any more."""
+    """Add columns that are new, empty."""
     import pyarrow as pa
 
     have = await table.schema()
-    changed = [
-        name for name in have.names if name not in wanted.names or have.field(name).type != wanted.field(name).type
-    ]
-    if foreign := [name for name in changed if name in spec.names and name not in spec.vectors]:
+    required = [name for name in have.names if name not in spec.vectors]
+    if foreign := [n for n in required if n in spec.names and have.field(n).type != wanted.field(n).type]:
         hint = "move the lake away and restart: it is made again from the originals"
         raise FatalError(f"{spec.name} has columns of another type: {', '.join(foreign)}", hint)
-    if stale := [name for name in changed if name in spec.vectors]:
-        log.warning("vectors of another model dropped", extra={"table": spec.name, "columns": stale})
-        await table.drop_columns(stale)
-    missing = [field for field in wanted if field.name not in have.names or field.name in stale]
+    missing = [field for field in wanted if field.name not in have.names]
     if missing:
         await table.add_columns(pa.schema(missing))

@@ -131,11 +131,38 @@ async def test_another_model_drops_the_old_vectors_and_keeps_the_rest(tmp_path: 
         reader = LakeReader(tmp_path / "lake")
         span = (await reader.spans(asset_id(1)))[0]
         gold = await reader.gold(asset_id(1))
-        assert (span.image_vector, span.text_vector, gold and gold.vector) == (None, None, None)
-        assert span.objects == batch(1).spans[0].objects
+        assert (span.image_vector, gold and gold.vector) == (None, None)
+        assert (span.objects, span.text_vector) == (batch(1).spans[0].objects, batch(1).spans[0].text_vector)
         longer = dataclasses.replace(span, image_vector=(1.0,) * 6)
         await writer.submit(Batch(spans=(longer,)))
         assert await reader.spans(asset_id(1)) == [longer]
+
+
+async def test_what_loses_its_vectors_is_embedded_again_whichever_model_comes_back(tmp_path: Path) -> None:
+    embedded = dataclasses.replace(batch(1).assets[0], transforms={"chunk": "chunk/1/a", "embed": "embed/1/c"})
+    async with lake(tmp_path) as writer:
+        await writer.submit(dataclasses.replace(batch(1), assets=(embedded,)))
+    async with lake(tmp_path, schema.Dims(image=6, text=3)):
+        pass  # for a moment only: nothing was embedded with it
+    async with lake(tmp_path):
+        reader = LakeReader(tmp_path / "lake")
+        assert (await reader.spans(asset_id(1)))[0].image_vector is None
+        assert await reader.stale("embed", "embed/1/c", 10) == [asset_id(1)]
+        assert await reader.stale("chunk", "chunk/1/a", 10) == []
+
+
+async def test_vectors_survive_while_their_model_is_off(tmp_path: Path) -> None:
+    async with lake(tmp_path) as writer:
+        await writer.submit(batch(1))
+    async with lake(tmp_path, schema.Dims(image=0, text=0)) as writer:
+        reader = LakeReader(tmp_path / "lake")
+        row, spans = await reader.asset(asset_id(1)), await reader.spans(asset_id(1))
+        assert row is not None
+        await writer.submit(Batch(assets=(row,), spans=tuple(spans)))  # another stage ran meanwhile
+        await writer.submit(batch(2))
+    async with lake(tmp_path):
+        assert await reader.spans(asset_id(1)) == list(batch(1).spans)
+        assert await reader.spans(asset_id(2)) == list(batch(2).spans)
 
 
 async def test_a_lake_from_before_a_column_gets_it(tmp_path: Path) -> None:
