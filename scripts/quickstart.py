@@ -1,7 +1,8 @@
-"""Start lakewatchd and its view on one directory, wait until all is indexed, say where to look, stop cleanly.
+"""Index one directory, show it as folders, say where to look, stop cleanly.
 
 Run by ``scripts/quickstart``, which sets up what this needs. The daemon and the view are the ordinary commands, as
-processes of their own; this file only starts, watches and stops them.
+processes of their own; this file only starts, watches and stops them. With ``--once`` the view outlives it, and a
+later run goes on with it.
 """
 
 from __future__ import annotations
@@ -20,30 +21,42 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from lakewatchd import __version__
 from lakewatchd import config as configs
 from lakewatchd.cli import backend
 from lakewatchd.cli.output import console, progress_bar, say, show_error
 from lakewatchd.cli.render import status_view
 from lakewatchd.config import Config, DaemonConfig, RootConfig, ViewConfig
 from lakewatchd.control import ask
-from lakewatchd.errors import DaemonDown, LakewatchError
+from lakewatchd.core.status import Status
+from lakewatchd.errors import AlreadyRunning, DaemonDown, LakewatchError
+from lakewatchd.views import mount
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 READY_S = 120.0
 """How long daemon and view may take to come up."""
 STOP_S = 40.0
+SHOWN_S = 10.0
+"""How long the view may take to show what is indexed. After that we go on: somebody may be changing the files."""
+ROOT = "files"
+
+Process = subprocess.Popen[bytes]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/quickstart", description=__doc__)
     parser.add_argument("directory", nargs="?", type=Path, metavar="DIR", help="what to index (default: a sample)")
-    parser.add_argument("--once", action="store_true", help="index, print the summary, end")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--once", action="store_true", help="index, leave the view mounted, end")
+    how.add_argument("--stop", action="store_true", help="unmount the view that --once left")
     parser.add_argument("--place", type=Path, default=CHECKOUT / ".quickstart", help="where to keep everything")
     args = parser.parse_args()
     for asked_to_stop in (signal.SIGINT, signal.SIGTERM):  # also where a shell started us with SIGINT ignored
         signal.signal(asked_to_stop, signal.default_int_handler)
     try:
         place = args.place.absolute()
+        if args.stop:
+            return stop_view(place)
         config = write_config(place, args.directory.resolve() if args.directory else sample(place))
         fetch_models(config)
         return show(config, once=args.once)
@@ -56,21 +69,41 @@ def main() -> int:
 
 def show(config: Config, *, once: bool) -> int:
     """Run daemon and view; return when asked to stop, or after everything is indexed."""
-    begun = time.monotonic()
-    with (
-        running(config, "run", lambda: answers(config)),
-        running(config, "mount", config.view.mountpoint.is_mount) as view,
-    ):
-        wait_indexed(config)
-        console().print(status_view(backend.live_status(config)))
-        print(f"\nIndexed after {time.monotonic() - begun:.1f} s.")
+    begun, begun_at = time.monotonic(), time.time()
+    with daemon(config) as indexer, view(config, keep=once) as viewer:  # both start at the same time
+        wait_ready(config, "run", indexer, lambda: answers(config))
+        wait_ready(config, "mount", viewer, lambda: is_shown(config))
+        status = wait_indexed(config)
+        wait_shown(config, sum(root.files for root in status.roots))
+        seconds = time.monotonic() - begun
+        console().print(status_view(status))
+        print(f"\n{summary(config, status, begun_at)}; {seconds:.1f} s.")
         where_to_look(config)
         if not once:
-            print("\nDrop files into the directory and watch them appear. Ctrl-C stops everything.")
-            view.wait()
-            say("the view ended by itself; see the log: " + str(log_of(config, "mount")))
-            return 1
+            print("\nDrop files into the directory and watch them appear. Ctrl-C stops everything.", flush=True)
+            return watch(config, indexer)
+    print(f"\nThe view stays mounted; nothing is indexed any more. To end it: {CHECKOUT / 'scripts/quickstart'} --stop")
     return 0
+
+
+def stop_view(place: Path) -> int:
+    lake = place / "lake"
+    if not mount.is_ours(lake):
+        print(f"nothing is mounted at {lake}")
+    elif not mount.unmount(lake):  # its process ends by that
+        raise LakewatchError(f"{lake} cannot be unmounted", f"run: fusermount3 -u -z {shlex.quote(str(lake))}")
+    else:
+        print(f"unmounted {lake}")
+    return 0
+
+
+def watch(config: Config, indexer: Process) -> int:
+    """Until Ctrl-C; or until one of the two is gone, which somebody should look at."""
+    while indexer.poll() is None and is_shown(config):
+        time.sleep(0.5)
+    gone = "run" if indexer.poll() is not None else "mount"
+    say(f"`lakewatchd {gone}` has ended; see {log_of(config, gone)}")
+    return 1
 
 
 # --- set-up ------------------------------------------------------------------------------------------------
@@ -85,19 +118,27 @@ def sample(place: Path) -> Path:
 
 
 def write_config(place: Path, directory: Path) -> Config:
-    """A configuration that keeps everything below ``place``, as a file that every command can be given."""
+    """A configuration that keeps everything below ``place``, as a file that every command can be given.
+
+    A view that shows something else is taken away. Raises :class:`AlreadyRunning` when ``place`` is in use.
+    """
     base = configs.defaults()
     config = dataclasses.replace(
         base,
-        roots=(RootConfig("files", directory),),
+        roots=(RootConfig(ROOT, directory),),
         daemon=DaemonConfig(state_dir=place / "state", runtime_dir=place / "run"),
         view=ViewConfig(mountpoint=place / "lake"),
     )
+    if answers(config):
+        raise AlreadyRunning(f"a quickstart is running in {place}", "end it with Ctrl-C, or choose another --place")
     for path in (config.daemon.state_dir, config.daemon.runtime_dir, config.view.mountpoint):
         with contextlib.suppress(OSError):  # a mount whose view was killed: `lakewatchd mount` mends that
             path.mkdir(mode=0o750, parents=True, exist_ok=True)
     file = place / "lakewatchd.toml"
-    file.write_text(configs.to_toml(config), encoding="utf-8")
+    text = f"# Written by scripts/quickstart of lakewatchd {__version__}\n{configs.to_toml(config)}"
+    if mount.is_ours(config.view.mountpoint) and (not file.exists() or file.read_text(encoding="utf-8") != text):
+        stop_view(place)
+    file.write_text(text, encoding="utf-8")
     return configs.load(file)  # checks it as it would be checked for anybody
 
 
@@ -119,24 +160,43 @@ def fetch_models(config: Config) -> None:
 
 
 @contextlib.contextmanager
-def running(config: Config, command: str, is_ready: Callable[[], bool]) -> Iterator[subprocess.Popen[bytes]]:
-    """``lakewatchd COMMAND`` as a process that is ready; stopped on the way out, however that happens."""
+def daemon(config: Config) -> Iterator[Process]:
+    process = start(config, "run")
+    try:
+        yield process
+    finally:
+        stop(process)
+
+
+@contextlib.contextmanager
+def view(config: Config, *, keep: bool) -> Iterator[Process | None]:
+    """The mounted view; None if an earlier run left it. Unless all went well and it is to be kept, it is unmounted."""
+    process = None if is_shown(config) else start(config, "mount", outlives_us=keep)
+    is_done = False
+    try:
+        yield process
+        is_done = True
+    finally:
+        if not (is_done and keep):
+            if process is not None:
+                stop(process)
+            if mount.is_ours(config.view.mountpoint):
+                mount.unmount(config.view.mountpoint)
+
+
+def start(config: Config, command: str, *, outlives_us: bool = False) -> Process:
+    """``lakewatchd COMMAND``, in a session of its own: Ctrl-C is for us, who stop things in the right order."""
     argv = [sys.executable, "-m", "lakewatchd", command, "--config", str(config.source)]
     with log_of(config, command).open("wb") as log:
-        # A session of its own: Ctrl-C is for us, who stop things in the right order.
-        process = subprocess.Popen(
+        return subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
-            preexec_fn=stop_with_parent,  # noqa: PLW1509  # no thread of ours runs here
+            cwd="/",
+            preexec_fn=None if outlives_us else stop_with_parent,  # noqa: PLW1509  # no thread of ours runs here
         )
-    try:
-        wait_ready(process, command, is_ready, config)
-        yield process
-    finally:
-        stop(process)
 
 
 def stop_with_parent() -> None:
@@ -144,10 +204,10 @@ def stop_with_parent() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
-def wait_ready(process: subprocess.Popen[bytes], command: str, is_ready: Callable[[], bool], config: Config) -> None:
+def wait_ready(config: Config, command: str, process: Process | None, is_ready: Callable[[], bool]) -> None:
     until = time.monotonic() + READY_S
     with progress_bar(f"starting lakewatchd {command}"):
-        while (ended := process.poll() is not None) or not is_ready():
+        while (ended := process is not None and process.poll() is not None) or not is_ready():
             if ended or time.monotonic() > until:
                 log = log_of(config, command)
                 tail = "\n".join(log.read_text(errors="replace").splitlines()[-12:])
@@ -155,7 +215,7 @@ def wait_ready(process: subprocess.Popen[bytes], command: str, is_ready: Callabl
             time.sleep(0.05)
 
 
-def stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: Process) -> None:
     process.terminate()
     try:
         process.wait(STOP_S)
@@ -172,7 +232,15 @@ def answers(config: Config) -> bool:
     return True
 
 
-def wait_indexed(config: Config) -> None:
+def is_shown(config: Config) -> bool:
+    """Whether a view is mounted and answers."""
+    lake = config.view.mountpoint
+    with contextlib.suppress(OSError):
+        return mount.is_ours(lake) and bool(os.listdir(lake))
+    return False
+
+
+def wait_indexed(config: Config) -> Status:
     most = 1
     with progress_bar("indexing") as update:
 
@@ -186,7 +254,56 @@ def wait_indexed(config: Config) -> None:
             return ask(config.socket_path, "wait_idle", timeout_s=None)
 
         backend.meanwhile(wait, look, every_s=0.2)
-    time.sleep(config.view.refresh_s + 0.2)  # until the view has looked once more
+    return backend.live_status(config)
+
+
+def wait_shown(config: Config, files: int) -> None:
+    """Until the view shows as many files as are known, each with the size and time it has on disk."""
+    shown, until = config.view.mountpoint / "by-root" / ROOT, time.monotonic() + SHOWN_S
+    with progress_bar("waiting for the view"):
+        while time.monotonic() < until:
+            found = list(files_below(shown))
+            if len(found) == files and all(
+                is_same(path, config.roots[0].path / path.relative_to(shown)) for path in found
+            ):
+                return
+            time.sleep(0.05)
+
+
+def is_same(a: Path, b: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return facts(a) == facts(b)
+    return False
+
+
+def facts(path: Path) -> tuple[int, int]:
+    stat = path.lstat()
+    return stat.st_size, stat.st_mtime_ns
+
+
+def files_below(directory: Path) -> Iterator[Path]:
+    for parent, _folders, names in os.walk(directory):
+        yield from (Path(parent, name) for name in names)
+
+
+# --- telling -----------------------------------------------------------------------------------------------
+
+
+def summary(config: Config, status: Status, begun_at: float) -> str:
+    files = sum(root.files for root in status.roots)
+    photos = sum(1 for _ in files_below(config.view.mountpoint / "by-kind" / "image"))
+    embedded = embedded_since(config, begun_at)
+    return f"{files:,} files, {photos:,} of them photos; {status.parked_count:,} parked; {embedded:,} embedded now"
+
+
+def embedded_since(config: Config, begun_at: float) -> int:
+    """How many assets were embedded by this run, as their lineage tells it."""
+    import lance
+
+    lineage = config.lake_dir / "lineage.lance"
+    if not lineage.exists():
+        return 0
+    return int(lance.dataset(str(lineage)).count_rows(f"stage = 'embed' AND started_at >= {begun_at!r}"))
 
 
 def where_to_look(config: Config) -> None:
