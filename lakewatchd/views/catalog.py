@@ -132,6 +132,10 @@ class Catalog:
                 del self.assets[asset.asset_id]
         return [Change(asset, old, asset.state) for asset, old in before.items() if asset.state is not old]
 
+    @property
+    def file_count(self) -> int:
+        return sum(map(len, self._places.values()))
+
     def all_but(self, keys: Set[PathKey], described: Set[AssetId]) -> Rows:
         """What has to go for these alone to be left."""
         known = (PathKey(root, path) for root, places in self._places.items() for path in places)

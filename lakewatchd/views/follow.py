@@ -58,6 +58,11 @@ class Follower:
     _reminded_at: float = 0.0
     _refused: int = 0
 
+    @property
+    def is_behind(self) -> bool:
+        """The last refresh failed: the tree may show what was."""
+        return self._failures > 0
+
     async def refresh(self, forget: Forget | None = None) -> bool:
         """Take in what is new, calling ``forget`` after each step. False when the lake is not to be had just now."""
         try:

@@ -26,6 +26,7 @@ from lakewatchd.config import RootConfig, ViewConfig
 from lakewatchd.core.clock import Clock, SystemClock
 from lakewatchd.views.feed import Feed
 from lakewatchd.views.follow import Follower
+from lakewatchd.views.health import Health
 from lakewatchd.views.originals import Originals
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def prepare(view: ViewConfig, roots: Sequence[RootConfig], fuse_conf: Path = Pat
 def unmount_stale(place: Path) -> None:
     """Take away what a killed view left: a mount of ours that nobody serves."""
     try:
-        place.stat()
+        os.statvfs(place)  # not stat(), which the kernel answers from memory long after the view has died
     except OSError as exc:
         if exc.errno not in (errno.ENOTCONN, errno.ECONNABORTED) or not is_ours(place):
             return
@@ -132,24 +133,47 @@ async def serve(
     ``on_mounted`` is called when the whole lake is to be seen. Raises :class:`errors.ConfigError` when it cannot
     be mounted, and whatever the feed raises that waiting does not cure.
     """
-    import pyfuse3
-    import pyfuse3.asyncio
-
-    from lakewatchd.views.fuse import LakeView
-
     clock = clock or SystemClock()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     prepare(view, roots)
     follower = Follower(feed, clock=clock)
+    health = Health(follower)
+
+    def mounted() -> None:
+        health.is_mounted = True
+        health.tell()
+        on_mounted()
+
+    telling = asyncio.create_task(health.run(), name="tell")
+    try:
+        await _show(follower, view, roots, stop, mounted, int(clock.now() * 1e9))
+    finally:
+        telling.cancel()
+
+
+async def _show(
+    follower: Follower,
+    view: ViewConfig,
+    roots: Sequence[RootConfig],
+    stop: asyncio.Event,
+    on_mounted: Callable[[], None],
+    now_ns: int,
+) -> None:
+    """Load, mount, answer until ``stop``, unmount."""
+    import pyfuse3
+    import pyfuse3.asyncio
+
+    from lakewatchd.views.fuse import LakeView
+
     while not await follower.refresh():
         if await _is_set_within(stop, view.refresh_s):
             return
     _spare_the_collector()
     originals = Originals({root.name: root.path for root in roots})
     originals.look_around()
-    operations = LakeView(follower.tree, originals, int(clock.now() * 1e9))
+    operations = LakeView(follower.tree, originals, now_ns)
     pyfuse3.asyncio.enable()
     try:
         pyfuse3.init(operations, os.fspath(view.mountpoint), mount_options(view))
