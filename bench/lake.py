@@ -112,7 +112,7 @@ async def bench_pause(base: Path, rows: int) -> None:
     async with lake(base / str(rows), optimize_commits=64) as writer:
         took: list[float] = []
         steps: list[float] = []
-        writer._maintenance = TimedMaintenance(writer._store, 64, times=steps)
+        writer._maintenance = TimedMaintenance(writer._store, 64, writer._make_durable, times=steps)
         for _ in range(200):
             work = joined(asset_batch(n) for n in RNG.sample(range(rows), 32))
             start = time.perf_counter()

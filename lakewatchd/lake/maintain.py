@@ -4,7 +4,7 @@ Every commit leaves a fragment, and every fragment makes upserts and searches sl
 so many commits, or earlier when nothing waits, and in steps, so that ingestion never stands still for long.
 LanceDB's ``optimize()`` is not used: it does all at once, and stops half-way in a lake with version tags.
 
-Invariant: nothing here changes what a reader finds.
+Invariant: nothing here changes what a reader finds, nor removes the version that a power cut would lead back to.
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ class Hygiene:
 class Maintenance:
     store: Store
     optimize_commits: int
+    make_durable: Step
+    """Brings the newest versions to the disk and into the ledger."""
     _debt: Counter[str] = field(default_factory=Counter)
     _steps: deque[Step] = field(default_factory=deque)
 
@@ -74,6 +76,7 @@ class Maintenance:
             return False
         try:
             await self._steps.popleft()()
+            await self.make_durable()
         except (PauseError, TransientError) as exc:
             self._steps.clear()
             log.warning("maintenance put off", extra={"reason": exc.reason, "detail": exc.message})
@@ -90,7 +93,7 @@ class Maintenance:
     async def tidy_at_start(self) -> None:
         """Remove what killed writers left behind. Only while nobody else writes: the lock is ours."""
         for spec in TABLES:
-            await asyncio.to_thread(self._clean, spec, delete_unverified=True)
+            await self._clean(spec, delete_unverified=True)
 
     def _most_indebted(self, is_idle: bool) -> TableSpec | None:
         limit = min(IDLE_COMMITS, self.optimize_commits) if is_idle else self.optimize_commits
@@ -112,7 +115,7 @@ class Maintenance:
             self._steps.extendleft(await asyncio.to_thread(self._index_updates, spec))
 
         async def clean() -> None:
-            await asyncio.to_thread(self._clean, spec)
+            await self._clean(spec)
 
         return [compact, create_indexes, update_indexes, clean]
 
@@ -145,7 +148,12 @@ class Maintenance:
 
         return [lambda name=name: asyncio.to_thread(one, name) for name in names]  # type: ignore[misc]
 
-    def _clean(self, spec: TableSpec, *, delete_unverified: bool = False) -> None:
+    async def _clean(self, spec: TableSpec, *, delete_unverified: bool = False) -> None:
+        """Leave the newest version alone in the end; so that one must be safe first."""
+        await self.make_durable()
+        await asyncio.to_thread(self._remove_old_versions, spec, delete_unverified)
+
+    def _remove_old_versions(self, spec: TableSpec, delete_unverified: bool) -> None:
         with translated(f"removing old versions of {spec.name}"):
             _dataset(self.store, spec).cleanup_old_versions(
                 older_than=KEEP_VERSIONS,

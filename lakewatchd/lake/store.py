@@ -119,9 +119,9 @@ async def _drop_foreign_vectors(tables: Mapping[str, Any], dims: Dims) -> None:
         have, wanted = await tables[spec.name].schema(), spec.arrow(dims)
         known = [name for name in spec.vectors if name in have.names and name in wanted.names]
         foreign[spec.name] = [name for name in known if have.field(name).type != wanted.field(name).type]
-    if any(foreign.values()) and (assets := tables.get(ASSETS.name)) is not None:
-        if EMBEDDED_BY in (await assets.schema()).names:
-            await assets.update({EMBEDDED_BY: None}, where=f"{EMBEDDED_BY} IS NOT NULL")
+    assets = tables.get(ASSETS.name) if any(foreign.values()) else None
+    if assets is not None and EMBEDDED_BY in (await assets.schema()).names:
+        await assets.update({EMBEDDED_BY: None}, where=f"{EMBEDDED_BY} IS NOT NULL")
     for name, columns in foreign.items():
         if columns:
             log.warning("vectors of another model dropped", extra={"table": name, "columns": columns})

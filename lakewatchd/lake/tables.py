@@ -60,7 +60,7 @@ class LakeWriter:
         self._config, self._clock, self._sync = config, clock, sync
         self._revision = ledger.revision
         self._syncer = durable.Syncer(store.directory)
-        self._maintenance = Maintenance(store, config.optimize_commits)
+        self._maintenance = Maintenance(store, config.optimize_commits, self._make_durable)
         self._waiting = WaitingRoom(config.commit_rows, config.commit_s)
         self._chores: deque[tuple[Callable[[], Awaitable[None]], asyncio.Future[None]]] = deque()
         self._arrived = asyncio.Event()
@@ -134,8 +134,7 @@ class LakeWriter:
                 if self._waiting and self._due_in_s() <= 0:
                     await self._commit(self._waiting.take())
                 await self._do_chores()
-                if await self._maintenance.step(is_idle=is_idle):
-                    await self._make_durable()
+                await self._maintenance.step(is_idle=is_idle)
         finally:
             self._is_stopping = True
             self._fail_the_rest()
@@ -226,7 +225,8 @@ class LakeWriter:
 
     async def _purge(self, before: int) -> None:
         await purge(self._store, self._thumbnails, before)
-        self._ledger = replace(self._ledger, forgotten=max(before, self._ledger.forgotten))
+        # Who knows all that was committed knows every withdrawal, also where a clock that runs ahead says "before 2100"
+        self._ledger = replace(self._ledger, forgotten=max(min(before, self._ledger.revision), self._ledger.forgotten))
         await self._make_durable()
         await forget_withdrawals(self._store, before)
 

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import dataclasses
+import datetime as dt
+import errno
 import json
 import os
 import subprocess
@@ -16,7 +18,7 @@ from lake_rows import DIMS, asset_id, batch, occurrence, place
 from lakewatchd.config import LakeConfig
 from lakewatchd.core.clock import SystemClock
 from lakewatchd.errors import AlreadyRunning, AssetError, FatalError, OutOfSpace, SchemaTooNew
-from lakewatchd.lake import durable, schema, tables
+from lakewatchd.lake import durable, maintain, schema, tables
 from lakewatchd.lake.compare import compare
 from lakewatchd.lake.reader import LakeReader
 from lakewatchd.lake.rows import Batch, Presence
@@ -216,7 +218,7 @@ async def test_purge_forgets_only_what_nothing_holds(tmp_path: Path) -> None:
         assert await reader.spans(asset_id(1)) == []
         assert (await reader.asset(asset_id(2)), len(await reader.spans(asset_id(2)))) == (batch(2).assets[0], 2)
         assert await reader.asset(asset_id(3)) is not None
-        assert (await reader.changes_since(revision)).is_full, "a reader from before the purge must start anew"
+        assert (await reader.changes_since(revision - 1)).is_full, "a reader from before the purge must start anew"
     from lakewatchd.lake.thumbnails import Thumbnails
 
     thumbnails = Thumbnails(tmp_path / "thumbnails.db", read_only=True)
@@ -270,6 +272,40 @@ async def test_a_full_disk_pauses_and_loses_nothing_acked(small_disk: Path) -> N
         await writer.submit(batch(502))
 
 
+async def test_a_disk_that_is_full_during_maintenance_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def full(*_: object, **__: object) -> None:
+        loop.call_soon_threadsafe(refused.set)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async with lake(tmp_path, config=LakeConfig(commit_s=0.02, optimize_commits=2)) as writer:
+        for number in range(2):
+            await writer.submit(batch(number))
+        with monkeypatch.context() as patch:
+            patch.setattr(tables.durable, "write_ledger", full)
+            async with asyncio.timeout(20):
+                await refused.wait()
+            await asyncio.sleep(0.05)
+        await writer.submit(batch(3))
+        assert await LakeReader(tmp_path / "lake").asset(asset_id(3)) is not None
+
+
+async def test_a_reader_that_knows_all_is_not_sent_back_by_a_purge(tmp_path: Path) -> None:
+    """Not even by one whose clock runs ahead: each look of a view would read the whole lake."""
+    async with lake(tmp_path) as writer:
+        await writer.submit(batch(1))
+        await writer.submit(Batch(gold_gone=(asset_id(1),)))
+        reader = LakeReader(tmp_path / "lake")
+        revision = (await reader.changes_since(0)).revision
+        await writer.purge(before=revision / 1e6 + 1e8)
+        assert not (await reader.changes_since(revision)).is_full
+        assert (await reader.changes_since(revision - 1)).is_full
+
+
 class TestPowerCut:
     """A power cut keeps what was synced, and may empty or tear anything newer."""
 
@@ -299,6 +335,28 @@ class TestPowerCut:
         async with lake(fresh) as writer:
             await asyncio.gather(*(writer.submit(batch(number)) for number in (1, 2, 3)))
         assert (await compare(tmp_path / "lake", fresh / "lake")).differences == ()
+
+    async def test_cleaning_up_at_the_start_spares_what_the_ledger_names(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with lake(tmp_path) as writer:
+            await writer.submit(batch(1))
+            with monkeypatch.context() as patch:  # killed before the ledger knew of the second group
+                patch.setattr(tables.durable, "write_ledger", lambda *_, **__: None)
+                await writer.submit(batch(2))
+        tidy = maintain.Maintenance.tidy_at_start
+
+        async def tidy_and_cut(self: maintain.Maintenance) -> None:
+            await tidy(self)
+            raise KeyboardInterrupt("the power goes")
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(maintain, "KEEP_VERSIONS", dt.timedelta(0))
+            patch.setattr(maintain.Maintenance, "tidy_at_start", tidy_and_cut)
+            await LakeWriter.open(tmp_path / "lake", tmp_path / "thumbnails.db", DIMS, QUICK)
+        monkeypatch.setattr(durable, "_boot_id", lambda: "another boot")
+        async with lake(tmp_path):
+            assert len(await LakeReader(tmp_path / "lake").assets(map(asset_id, (1, 2)))) == 2
 
     async def test_without_the_roll_back_the_lake_would_be_lost(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
