@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lakewatchd.config import WatchConfig
@@ -31,6 +31,7 @@ from lakewatchd.sources.barrier import Barrier
 from lakewatchd.sources.coalesce import Buffer
 from lakewatchd.sources.ignore import IgnoreRules
 from lakewatchd.sources.known import Known, ScanOptions, ScanSummary
+from lakewatchd.sources.outlet import Emit, Outlet
 from lakewatchd.sources.place import Place
 from lakewatchd.sources.requests import ScanRequest, ScanRequests
 from lakewatchd.sources.roots import Root, RootHealth, RootState
@@ -40,13 +41,11 @@ from lakewatchd.sources.status import RootStatus, worst_problem
 from lakewatchd.sources.watch import Watcher, WatchProblem
 from lakewatchd.sources.worker import Worker
 
-Emit = Callable[[Sequence[FileEvent]], Awaitable[None]]
-"""Returns once the events are durable."""
-
 PACE_S = 0.05
 """Changes are taken from the buffer at most this often: a batch costs little more than one."""
 HEALTH_S = 5.0
 HEALTH_TIMEOUT_S = 15.0
+EMIT_RETRY_S = 5.0
 LOOK_TIMEOUT_S = 30.0
 MARK_TIMEOUT_S = 5.0
 
@@ -69,11 +68,12 @@ class RootSource:
         excluded: frozenset[tuple[int, int]] = frozenset(),
         rng: random.Random | None = None,
         health_s: float = HEALTH_S,
+        emit_retry_s: float = EMIT_RETRY_S,
     ) -> None:
         self.root = root
         self._config = config
         self._known = known
-        self._emit = emit
+        self._emit = Outlet(root.name, emit, emit_retry_s)
         self._clock = clock
         self._rng = rng or random.Random()
         self._health_s = health_s

@@ -19,7 +19,7 @@ from lakewatchd.config import WatchConfig
 from lakewatchd.core.asset import PathKey, Version
 from lakewatchd.core.clock import SystemClock
 from lakewatchd.core.event import Change, FileEvent
-from lakewatchd.errors import NotReadable, RootAway
+from lakewatchd.errors import Busy, NotReadable, OutOfSpace, RootAway
 from lakewatchd.sources import watch
 from lakewatchd.sources.coalesce import Buffer
 from lakewatchd.sources.ignore import IgnoreRules
@@ -67,8 +67,12 @@ class Lake:
 
 
 @asynccontextmanager
-async def alive(base: Path, lake: Lake, config: WatchConfig = QUICK) -> AsyncIterator[RootSource]:
-    source = RootSource(Root("r", base), config, lake, lake.emit, SystemClock(), health_s=0.1)
+async def alive(
+    base: Path, lake: Lake, config: WatchConfig = QUICK, emit_retry_s: float = 1.0
+) -> AsyncIterator[RootSource]:
+    source = RootSource(
+        Root("r", base), config, lake, lake.emit, SystemClock(), health_s=0.1, emit_retry_s=emit_retry_s
+    )
     task = asyncio.create_task(source.run())
     try:
         yield source
@@ -381,3 +385,22 @@ def test_watches_of_moved_trees_are_given_back(base: Path, tmp_path: Path) -> No
 def test_the_budget_of_this_machine() -> None:
     watches, instances = watch.watch_budget()
     assert watches > 0 and instances > 0
+
+
+async def test_a_queue_without_room_makes_changes_wait_and_stops_nothing(tmp_path: Path) -> None:
+    class Full(Lake):
+        refusals = 3
+
+        async def emit(self, events: Sequence[FileEvent]) -> None:
+            if self.refusals:
+                self.refusals -= 1
+                raise OutOfSpace("no room to write the queue") if self.refusals % 2 else Busy("locked")
+            await super().emit(events)
+
+    make_tree(tmp_path, {"before.txt": "there when it starts"})
+    lake = Full(tmp_path)
+    async with alive(tmp_path, lake, emit_retry_s=0.01):
+        await until(lambda: lake.files.keys() == {"before.txt"})
+        lake.refusals = 3
+        make_tree(tmp_path, {"later.txt": "seen by the kernel"})
+        await until(lambda: lake.files.keys() == {"before.txt", "later.txt"})
