@@ -23,6 +23,8 @@ from lakewatchd.core.status import (
 
 _COLOUR = {"present": "green", "away": "red", "starting": "yellow", "ready": "green", "missing": "red"}
 _STATES = ("ready", "later", "leased", "parked")
+_NAMES = {"leased": "running"}
+"""Words for people, where ours are another."""
 
 
 def status_view(status: Status, clock: Clock | None = None) -> RenderableType:
@@ -42,11 +44,13 @@ def queue_view(listing: QueueListing) -> RenderableType:
     """``lakewatchd queue list``: reasons with their counts, then the jobs one by one."""
     if not listing.total:
         return Text("nothing is queued")
-    table = _grid("stage", "state", "what", "why")
+    table = _grid("stage", "state", "priority", "tries", "what", "why", right=("tries",))
     for item in listing.items:
         why = f"{item.reason}: {item.message}" if item.reason else item.message
-        table.add_row(safe(item.stage), _state(item.state), safe(item.key), safe(why))
-    parts: list[RenderableType] = [*_groups(listing.groups), Text(), table]
+        state, tries = _NAMES.get(item.state, item.state), str(item.attempts or "·")
+        table.add_row(safe(item.stage), _state(state), safe(item.priority), tries, safe(item.key), safe(why))
+    groups = list(_groups(listing.groups))
+    parts: list[RenderableType] = [*groups, *([Text()] if groups else []), table]
     if listing.total > len(listing.items):
         parts.append(Text(f"… and {listing.total - len(listing.items):,} more (--limit)", style="dim"))
     return Group(*parts)
@@ -107,9 +111,8 @@ def _activity(root: RootView) -> str:
 
 
 def _queue(status: Status) -> RenderableType:
-    names = {"leased": "running"}
     table = _grid(
-        "stage", *(names.get(state, state) for state in _STATES), right=("ready", "later", "running", "parked")
+        "stage", *(_NAMES.get(state, state) for state in _STATES), right=("ready", "later", "running", "parked")
     )
     stages = dict.fromkeys(line.stage for line in status.queue)
     for stage in stages:

@@ -45,7 +45,9 @@ def run(args: argparse.Namespace) -> int:
             roots = backend.live_status(settings).roots
             update(0, None, "; ".join(f"{root.name}: {root.scanning}" for root in roots if root.scanning) or "scanning")
 
-        listing = backend.meanwhile(lambda: backend.scan(settings, args.root, accept_removals=args.accept_removals), look)
+        listing = backend.meanwhile(
+            lambda: backend.scan(settings, args.root, accept_removals=args.accept_removals), look
+        )
     if args.json:
         print_json(listing)
     else:

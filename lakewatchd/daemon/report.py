@@ -31,7 +31,7 @@ from lakewatchd.lake.reader import LakeReader
 from lakewatchd.models.base import Role
 from lakewatchd.models.resolve import Resolved, resolve
 from lakewatchd.queue.database import Database
-from lakewatchd.queue.report import QueueCounts, QueueReader
+from lakewatchd.queue.report import PendingJob, QueueCounts, QueueReader
 from lakewatchd.queue.seen import SeenStore
 from lakewatchd.sources.status import RootStatus
 from lakewatchd.stages import ingest
@@ -138,11 +138,12 @@ def status_from_files(config: Config) -> Status:
 def queue_listing(
     reader: QueueReader, *, parked: bool, reason: str | None, stage: str | None, limit: int
 ) -> QueueListing:
-    """Parked jobs by reason, and the first of them; or, for all jobs, where they stand."""
+    """Parked jobs by reason, and the first of all jobs; a ``reason`` is one that jobs are parked for."""
+    limit = max(0, limit)
     found = reader.parked(reason=reason, stage=stage, limit=PARKED_SHOWN)
-    items = tuple(_item(job) for job in found[:limit])
-    counts = reader.counts()
-    total = len(found) if parked or reason else counts.jobs(stage=stage)
+    pending = [] if parked or reason else reader.pending(stage, limit)
+    items = (*map(_pending_item, pending), *map(_item, found))[:limit]
+    total = len(found) if parked or reason else reader.counts().jobs(stage=stage)
     return QueueListing(_groups(found), items, total)
 
 
@@ -158,11 +159,18 @@ def queue_from_files(
         reader.close()
 
 
-def job_place(job: ParkedJob) -> str:
+def job_place(job: ParkedJob | PendingJob) -> str:
     """The path a person knows it by; an asset's id when the job is not about a path."""
     if job.stage == ingest.NAME:
         return ingest.place(job.payload).text
     return job.key
+
+
+def _pending_item(job: PendingJob) -> QueueItem:
+    return QueueItem(
+        job.stage, job_place(job), job.state.value, job.priority.name.lower(), job.reason, job.message,
+        attempts=job.attempts,
+    )  # fmt: skip
 
 
 def _item(job: ParkedJob) -> QueueItem:

@@ -43,6 +43,37 @@ _PARKED = """
     ORDER BY parked_at DESC, id DESC LIMIT ?3
 """
 
+_FACTS = "SELECT stage, key, payload, priority, attempts, coalesce(reason, ''), coalesce(message, '') FROM job"
+_OF_STAGE = "(?1 IS NULL OR stage = ?1)"
+_PENDING = (
+    (JobState.LEASED, f"{_FACTS} WHERE state = 2 AND {_OF_STAGE} ORDER BY lease_until LIMIT ?2"),
+    (
+        JobState.READY,
+        f"{_FACTS} INDEXED BY job_ready WHERE state = 0 AND crashes < 2 AND {_OF_STAGE} "
+        "ORDER BY lane, stage, priority, id LIMIT ?2",
+    ),
+    (
+        JobState.READY,
+        f"{_FACTS} INDEXED BY job_suspect WHERE state = 0 AND crashes >= 2 AND {_OF_STAGE} LIMIT ?2",
+    ),
+    (JobState.LATER, f"{_FACTS} WHERE state = 1 AND {_OF_STAGE} ORDER BY not_before LIMIT ?2"),
+)
+"""Each in the order of its index: the first of a million jobs are found without sorting the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class PendingJob:
+    """A job that will be worked on by itself. ``reason`` and ``message`` tell why an earlier try failed, if one did."""
+
+    stage: str
+    key: str
+    payload: dict[str, object]
+    state: JobState
+    priority: Priority
+    attempts: int
+    reason: str
+    message: str
+
 
 @dataclass(frozen=True, slots=True)
 class Tally:
@@ -130,6 +161,14 @@ class QueueReader:
                 _PARKED, (reason, stage, limit)
             )
         ]
+
+    def pending(self, stage: str | None = None, limit: int = 100) -> list[PendingJob]:
+        """Those at work, then those that are ready, of each stage the next first, then those that are delayed."""
+        found: list[PendingJob] = []
+        for state, sql in _PENDING:
+            for stage_, key, payload, priority, *told in self._db.rows(sql, (stage, limit - len(found))):
+                found.append(PendingJob(stage_, decode_key(key), json.loads(payload), state, Priority(priority), *told))
+        return found
 
     def paused(self) -> tuple[PausedScope, ...]:
         return tuple(PausedScope(*row) for row in self._db.rows("SELECT scope, since, reason FROM pause ORDER BY 1"))
