@@ -16,7 +16,7 @@ from lakewatchd.core.clock import Clock
 from lakewatchd.core.content import Content, Identity
 from lakewatchd.core.job import Outcome, Priority
 from lakewatchd.core.lineage import StageRun, Transform
-from lakewatchd.errors import LakewatchError
+from lakewatchd.errors import LakewatchError, NotReadable, RootAway
 from lakewatchd.lake.reader import LakeReader
 from lakewatchd.lake.rows import AssetRow, Batch, OccurrenceRow, SpanRow
 from lakewatchd.media.sandbox import Decoders
@@ -108,21 +108,37 @@ class ContentMoved(Exception):
 async def decode(work: Work, ctx: Context) -> Content:
     """The decoded content, from the first place that still holds it.
 
-    Raises :class:`ContentMoved` when none does, ``AssetError`` when it cannot be decoded.
+    Raises :class:`ContentMoved` when none does, ``AssetError`` when it cannot be decoded, ``RootAway`` when it
+    may lie where nobody can look now.
     """
     if work.content is not None:
         return work.content
+    changed: list[PathKey] = []
+    unreadable: LakewatchError | None = None
     for place in work.places:
-        identity = Identity(work.asset_id, place.version, work.kind, work.mime)
         try:
-            # Without a name: what a name says belongs to the place and is read by publish, not kept with the content.
-            content = await ctx.decoders.describe(place.key.path, identity, "", root=ctx.files.root(place.key))
-        except FileNotFoundError:
+            content = await _decode_at(place, work, ctx)
+        except (NotReadable, RootAway) as exc:  # says nothing of the content: a copy may do
+            unreadable = unreadable or exc
             continue
         if content is not None:
             work.content = content
             return content
-    raise ContentMoved(tuple(place.key for place in work.places))
+        changed.append(place.key)
+    if unreadable is not None and not changed:
+        raise unreadable
+    raise ContentMoved(tuple(changed))
+
+
+async def _decode_at(place: OccurrenceRow, work: Work, ctx: Context) -> Content | None:
+    """None if something else lies there, or nothing. Raises ``RootAway`` if all of its root is gone."""
+    identity = Identity(work.asset_id, place.version, work.kind, work.mime)
+    try:
+        # Without a name: what a name says belongs to the place and is read by publish, not kept with the content.
+        return await ctx.decoders.describe(place.key.path, identity, "", root=ctx.files.root(place.key))
+    except FileNotFoundError:
+        await ctx.files.look(place.key)
+        return None
 
 
 @dataclass(frozen=True, slots=True)

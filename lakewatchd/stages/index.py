@@ -36,10 +36,11 @@ async def run(job: Job, ctx: Context, stages: Mapping[str, Stage]) -> Result:
         once_more = plan.index_spec(asset_id, job.priority, work.kind, ctx.config.watch.settle_open_s)
         return Result(Done(then=(*look_again, once_more)))
     is_changed = error is None and (work.row.transforms != had or work.content is not None)
+    is_kept = is_changed or not had  # the row and all spans it speaks of, or neither
     published = publish.gold(work, ctx)
     batch = Batch(
-        assets=(work.row,) if is_changed or not had else (),
-        spans=tuple(work.spans) if is_changed else (),
+        assets=(work.row,) if is_kept else (),
+        spans=tuple(work.spans) if is_kept else (),
         gold=(published,),
         thumbnails=_thumbnails(work),
         runs=tuple(work.runs),

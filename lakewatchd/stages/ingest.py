@@ -7,6 +7,7 @@ events all end in the same rows.
 from __future__ import annotations
 
 import dataclasses
+import posixpath
 
 from lakewatchd.core.asset import AssetId, Occurrence, PathKey, Version, path_text, text_path
 from lakewatchd.core.content import Identity
@@ -38,7 +39,7 @@ async def run(job: Job, ctx: Context) -> Result:
     version = None if ctx.files.why_ignored(key) else await ctx.files.look(key)
     if version is None:
         return await _gone(key, known, job, ctx)
-    if known is not None and known.version.is_same_as(version):
+    if known is not None and known.version.is_same_as(version) and not job.attempts:
         return Result(Skip("unchanged"))
     started = ctx.clock.now(), ctx.clock.monotonic()
     try:
@@ -67,7 +68,7 @@ async def _found(
     key: PathKey, identity: Identity, known: Occurrence | None, job: Job, ctx: Context, started: tuple[float, float]
 ) -> Result:
     now = ctx.clock.now()
-    before = await ctx.lake.occurrence(key) if known is not None else None
+    before = await _before(key, known, job, ctx)
     row = OccurrenceRow(
         key=key,
         asset_id=identity.asset_id,
@@ -79,8 +80,7 @@ async def _found(
         last_seen=now,
     )
     then = [plan.index_spec(identity.asset_id, job.priority, identity.kind)]
-    if known is not None and known.asset_id != identity.asset_id:
-        then.append(plan.index_spec(known.asset_id, job.priority))
+    then += [plan.index_spec(left, job.priority) for left in _assets(known, before) if left != identity.asset_id]
     return Result(
         Done(then=tuple(then), seen=(Occurrence(key, identity.asset_id, identity.version),)),
         Batch(occurrences=(row,), runs=(_run(key, started, ctx, identity.asset_id),)),
@@ -88,14 +88,27 @@ async def _found(
 
 
 async def _gone(key: PathKey, known: Occurrence | None, job: Job, ctx: Context) -> Result:
-    if known is None:
+    before = await _before(key, known, job, ctx)
+    if known is None and before is None:
         return Result(Skip("never seen"))
-    row = await ctx.lake.occurrence(key)
-    done = Done(then=(plan.index_spec(known.asset_id, job.priority),), gone=(key,))
-    if row is None:
+    then = tuple(plan.index_spec(left, job.priority) for left in _assets(known, before))
+    done = Done(then=then, gone=(key,))
+    if before is None:
         return Result(done)
-    gone = dataclasses.replace(row, presence=Presence.GONE, last_seen=ctx.clock.now())
+    gone = dataclasses.replace(before, presence=Presence.GONE, last_seen=ctx.clock.now())
     return Result(done, Batch(occurrences=(gone,)))
+
+
+async def _before(key: PathKey, known: Occurrence | None, job: Job, ctx: Context) -> OccurrenceRow | None:
+    """What the lake says of the place. It may say more than is known: the last try may have died before its ack."""
+    if known is None and not job.attempts:
+        return None
+    return await ctx.lake.occurrence(key)
+
+
+def _assets(known: Occurrence | None, before: OccurrenceRow | None) -> list[AssetId]:
+    """What was published as lying at the place: each of these has to be published anew."""
+    return list(dict.fromkeys(place.asset_id for place in (known, before) if place is not None))
 
 
 def _run(key: PathKey, started: tuple[float, float], ctx: Context, asset_id: AssetId) -> StageRun:
@@ -104,4 +117,4 @@ def _run(key: PathKey, started: tuple[float, float], ctx: Context, asset_id: Ass
 
 
 def _suffix(key: PathKey) -> str:
-    return key.path.rpartition("/")[2].rpartition(".")[2].lower()
+    return posixpath.splitext(key.path)[1].lower()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from lakewatchd.config import parse
-from lakewatchd.core.asset import PathKey, Version
-from lakewatchd.core.job import Again, Done, Job, JobSpec, Lane, Outcome, Priority, Skip
-from lakewatchd.daemon import service
+from lakewatchd.core.asset import PathKey
+from lakewatchd.core.job import Again, Done, Job, JobSpec, Lane, Outcome, Priority
+from lakewatchd.core.lineage import Transform
 from lakewatchd.daemon.service import Daemon, open_daemon
-from lakewatchd.errors import DamagedMedia, LakewatchError
-from lakewatchd.lake.rows import Presence
+from lakewatchd.errors import DamagedMedia, RootAway
 from lakewatchd.stages import ingest
 from lakewatchd.stages.base import Context, Stage, Work
+from lakewatchd.stages.plan import index_spec
 from lakewatchd.testing import make_tree
 
 CONFIG = """
@@ -92,3 +91,88 @@ async def test_another_device_number_is_the_same_file(tmp_path: Path) -> None:
         assert identity is not None
         moved = dataclasses.replace(identity, version=dataclasses.replace(identity.version, device=12345))
         assert await daemon.decoders.describe(key.path, moved, "", root=str(tmp_path / "nas")) is not None
+
+
+async def test_a_stage_that_fails_after_decoding_leaves_the_passages(tmp_path: Path) -> None:
+    """The lake must not say that the content was cut into spans when it has none: no later run would look again."""
+
+    async def refuse(_work: Work, _ctx: Context) -> None:
+        raise DamagedMedia("the model cannot take it")
+
+    make_tree(tmp_path / "nas", {"a.txt": "some words"})
+    async with built(tmp_path) as daemon:
+        await run_ingest(daemon, "a.txt")
+        job = await claim(daemon, "index")
+        daemon.stages["embed"] = Stage(Transform.of("embed", 1, {}), refuse)
+        with pytest.raises(DamagedMedia):
+            await handle(daemon, job)
+        assert [span.text for span in await daemon.reader.spans(job.key)] == ["some words"]
+
+
+async def test_a_copy_that_cannot_be_read_does_not_stand_before_one_that_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_tree(tmp_path / "nas", {"a.txt": "some words", "deep/b.txt": "some words"})
+    async with built(tmp_path) as daemon:
+        await run_ingest(daemon, "a.txt")
+        await run_ingest(daemon, "deep/b.txt")
+        root = daemon.context.files.root
+
+        def only_one(key: PathKey) -> str:
+            if key.path == "a.txt":
+                raise RootAway("root 'nas' is not configured any more")
+            return root(key)
+
+        monkeypatch.setattr(daemon.context.files, "root", only_one)
+        job = await claim(daemon, "index")
+        assert await handle(daemon, job) == Done()
+        assert [span.text for span in await daemon.reader.spans(job.key)] == ["some words"]
+
+
+async def test_an_index_job_waits_for_a_root_that_went_away(tmp_path: Path) -> None:
+    make_tree(tmp_path / "nas", {"a.txt": "some words"})
+    async with built(tmp_path) as daemon:
+        await run_ingest(daemon, "a.txt")
+        job = await claim(daemon, "index")
+        (tmp_path / "nas").rename(tmp_path / "unplugged")
+        (tmp_path / "nas").mkdir()
+        outcome = await handle(daemon, job)
+        assert isinstance(outcome, Again), "a look at a root that is not there proves nothing: no new jobs"
+
+
+async def test_what_was_published_before_a_crash_is_taken_back(tmp_path: Path) -> None:
+    """Killed between lake and ack, while another job had seen the rows: the next look must mend both assets."""
+    make_tree(tmp_path / "nas", {"a.txt": "first", "b/copy.txt": "second"})
+    async with built(tmp_path) as daemon:
+        await run_all(daemon, look_at("a.txt"), look_at("b/copy.txt"))
+        make_tree(tmp_path / "nas", {"a.txt": "second"})
+        await daemon.queue_thread(daemon.queue.put, [look_at("a.txt")])
+        cut_off = await claim(daemon, "ingest")
+        await handle(daemon, cut_off)  # in the lake, never acked
+        second = (await daemon.reader.occurrence(cut_off_key := PathKey("nas", "a.txt"))).asset_id
+        await run_all(daemon, index_spec(second, Priority.FRESH))
+        assert (await daemon.reader.gold(second)).best == cut_off_key
+        make_tree(tmp_path / "nas", {"a.txt": "the third"})
+        await daemon.queue_thread(daemon.queue.reclaim_all)
+        await run_all(daemon)
+        gold = await daemon.reader.gold(second)
+        assert (gold.best.path, gold.occurrences) == ("b/copy.txt", 1)
+
+
+@pytest.mark.parametrize(("before", "after"), [("a.md", "md"), ("a.md", ".md"), ("md", "b.md")])
+async def test_a_name_after_a_rename_says_what_it_says_to_a_fresh_look(tmp_path: Path, before: str, after: str) -> None:
+    make_tree(tmp_path / "nas", {before: "# words"})
+    async with built(tmp_path) as daemon:
+        await run_all(daemon, look_at(before))
+        (tmp_path / "nas" / before).rename(tmp_path / "nas" / after)
+        await run_all(daemon, look_at(after), look_at(before))
+        row = await daemon.reader.occurrence(PathKey("nas", after))
+        fresh = await daemon.decoders.identify(after, root=str(tmp_path / "nas"))
+        assert (row.mime, row.kind) == (fresh.mime, fresh.kind)
+
+
+async def run_ingest(daemon: Daemon, path: str) -> None:
+    """The look at ``path`` and its ack, and nothing that follows."""
+    await daemon.queue_thread(daemon.queue.put, [look_at(path)])
+    job = await claim(daemon, "ingest")
+    await daemon.queue_thread(daemon.queue.ack, [(job, await handle(daemon, job))])
