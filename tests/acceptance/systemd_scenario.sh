@@ -32,6 +32,8 @@ wait_for 20 runuser -u nobody -- cmp /mnt/lake/by-kind/image/red.png "$2" && ech
 wait_for 40 bash -c 'systemctl show --property=StatusText lakewatchd | tee "$0" | grep "1 file; nothing queued"' \
     "$out/status-text" # refreshed every few seconds
 systemctl status lakewatchd --no-pager >"$out/systemctl-status"
+wait_for 20 bash -c 'systemctl show --property=StatusText lakewatchd-view | tee "$0" | grep "showing 1 file"' \
+    "$out/view-status-text"
 lakewatchd status --json >"$out/status.json"
 
 systemctl stop lakewatchd
@@ -46,6 +48,17 @@ wait_for 30 lakewatchd status >"$out/after-kill"
 
 systemctl kill --signal=KILL lakewatchd-view
 wait_for 30 cmp /mnt/lake/by-root/photos/red.png "$2" && echo same >"$out/view-after-kill"
+
+# A view that hangs: systemd hears nothing from it and starts another. (As shipped it waits a minute for that.)
+install -d /run/systemd/system/lakewatchd-view.service.d
+printf '[Service]\nWatchdogSec=3\nTimeoutAbortSec=2\n' >/run/systemd/system/lakewatchd-view.service.d/soon.conf
+systemctl daemon-reload && systemctl restart lakewatchd-view
+sleep 5 # pings keep it alive
+before=$(systemctl show --property=MainPID --value lakewatchd-view)
+echo "$(systemctl show --property=NRestarts --value lakewatchd-view) restarts" >"$out/view-alive"
+kill -STOP "$before"
+wait_for 30 bash -c 'systemctl show --property=MainPID --value lakewatchd-view | grep --quiet --invert-match --line-regexp --regexp="$0" --regexp=0' "$before"
+wait_for 30 timeout 2 cmp /mnt/lake/by-root/photos/red.png "$2" && echo same >"$out/view-after-hang"
 
 echo 'nonsense = 1' >>/etc/lakewatchd/lakewatchd.toml
 systemctl restart lakewatchd || true

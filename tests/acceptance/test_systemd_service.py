@@ -86,6 +86,12 @@ def test_restart_and_kill_are_survived(told: Path) -> None:
     assert read(told, "view-after-kill") == "same"
 
 
+def test_the_view_tells_what_it_shows_and_is_replaced_when_it_hangs(told: Path) -> None:
+    assert read(told, "view-status-text") == "StatusText=showing 1 file"
+    assert read(told, "view-alive") == "0 restarts"
+    assert read(told, "view-after-hang") == "same"
+
+
 def test_a_wrong_config_is_not_tried_again(told: Path) -> None:
     assert "ActiveState=failed" in read(told, "bad-config")
     assert "ExecMainStatus=78" in read(told, "bad-config")
