@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -57,21 +58,30 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=EXAMPLES,
     )
     parser.add_argument("--version", action="version", version=f"lakewatchd {__version__}")
-    parser.add_argument("--config", metavar="FILE", help="the configuration to use (else $LAKEWATCHD_CONFIG, …)")
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="the configuration to use (else $LAKEWATCHD_CONFIG; else ~/.config/lakewatchd/lakewatchd.toml, unless "
+        "you are root; else /etc/lakewatchd/lakewatchd.toml)",
+    )
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for name in COMMANDS:
         importlib.import_module(f"lakewatchd.cli.{name}").add_parser(subparsers)
-    _accept_everywhere(subparsers)
+    _complete(subparsers)
     return parser
 
 
-def _accept_everywhere(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """``lakewatchd status --config F`` means the same as ``lakewatchd --config F status``."""
-    for parser in set(commands.choices.values()):
+def _complete(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """What all have in common: ``lakewatchd status --config F`` is ``lakewatchd --config F status``, and docstrings
+    are shown without the markup."""
+    helps = {choice.dest: choice.help for choice in commands._choices_actions}
+    for name, parser in commands.choices.items():
+        text = re.sub(r"^``[^`]*``: ", "", parser.description or helps[name] or "").replace("``", "`")
+        parser.description = text[:1].upper() + text[1:]
         for action in parser._actions:
             if isinstance(action, argparse._SubParsersAction):
-                _accept_everywhere(action)
+                _complete(action)
         parser.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
         parser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 

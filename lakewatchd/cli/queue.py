@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _EPILOG = """\
 examples:
+  lakewatchd queue list              (what runs, what is next, what needs a person)
   lakewatchd queue list --parked
   lakewatchd queue retry --reason damaged-media
   lakewatchd queue pause      (and: lakewatchd queue resume)
@@ -26,12 +27,18 @@ Exit code 1 if nothing matched.
 
 def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
-        "queue", help="the queue, by stage and reason", description=__doc__, epilog=_EPILOG, formatter_class=EXAMPLES
+        "queue",
+        help="what waits and what is parked; retry, pause, resume",
+        description=__doc__,
+        epilog=_EPILOG,
+        formatter_class=EXAMPLES,
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
-    listing = actions.add_parser("list", help="jobs, grouped by reason", epilog=_EPILOG, formatter_class=EXAMPLES)
+    listing = actions.add_parser(
+        "list", help="jobs: at work, waiting, parked, each with its reason", epilog=_EPILOG, formatter_class=EXAMPLES
+    )
     listing.add_argument("--parked", action="store_true", help="only what needs a person")
-    listing.add_argument("--reason", help="only this reason, such as damaged-media")
+    listing.add_argument("--reason", help="only what was parked for it, such as damaged-media")
     listing.add_argument("--stage", help="only this stage")
     listing.add_argument(
         "--limit", type=int, default=50, metavar="N", help="jobs to name (default 50; all are counted)"

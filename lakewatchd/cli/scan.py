@@ -22,7 +22,11 @@ Exit code 1 if a root could not be scanned. What is found is queued: `lakewatchd
 
 def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
-        "scan", help="rescan now", description=__doc__, epilog=_EPILOG, formatter_class=EXAMPLES
+        "scan",
+        help="compare a root with what is known, now",
+        description=__doc__,
+        epilog=_EPILOG,
+        formatter_class=EXAMPLES,
     )
     parser.add_argument("root", nargs="?", metavar="ROOT", help="the name of a root (default: all)")
     parser.add_argument(

@@ -29,7 +29,11 @@ _REDRAW_S = 1.0
 
 def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
-        "status", help="what it is doing", description=__doc__, epilog=_EPILOG, formatter_class=EXAMPLES
+        "status",
+        help="what is watched, queued, parked, away",
+        description=__doc__,
+        epilog=_EPILOG,
+        formatter_class=EXAMPLES,
     )
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--json", action="store_true", help="for scripts")

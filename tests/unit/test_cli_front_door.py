@@ -60,6 +60,8 @@ def test_every_command_has_an_example_and_accepts_config_anywhere() -> None:
     for parser in commands:
         assert re.search(r"^examples?:\n  lakewatchd ", parser.format_help(), re.MULTILINE), parser.prog
         assert "--config" in parser._option_string_actions, parser.prog
+        assert re.match(r"[A-Z]", parser.description or ""), parser.prog
+        assert "``" not in parser.format_help(), parser.prog
 
 
 def test_config_before_and_after_the_command_mean_the_same(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
