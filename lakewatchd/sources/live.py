@@ -108,7 +108,7 @@ class RootSource:
         return self._rules.why_ignored(path, cached=True)
 
     async def look(self, path: str) -> Version | None:
-        """What lies there now; None for nothing, or nothing that is a file.
+        """What lies there now; None for nothing, for what is no file, and for what a rule leaves out.
 
         Raises :class:`RootAway`, :class:`NotReadable`, or :class:`TimedOut` when the file system hangs.
         """

@@ -35,14 +35,15 @@ class Place:
         return Version.of(status) if status is not None and stat.S_ISREG(status.st_mode) else None
 
     def version_or_away(self, path: str) -> Version | None:
-        """As :meth:`version`, but raises :class:`NotReadable`, and :class:`RootAway` if all is gone."""
+        """As :meth:`version`, but None for what a rule leaves out, by the ignore files as they are now: a job may be
+        older than the first scan. Raises :class:`NotReadable`, and :class:`RootAway` if all is gone."""
         try:
             version = self.version(PathKey(self.root.name, path))
         except OSError as exc:
             raise NotReadable(f"{path_text(path)} cannot be read: {exc.strerror}") from exc
         if version is None and (health := self.health(check_empty=False)).is_away:
             raise health.error(self.root.name)
-        return version
+        return None if version is None or self._rules.why_ignored(path) is not None else version
 
     def why_left_out(self, path: str) -> str | None:
         """By what it is, or by rule, with the ignore files as they are now. Raises :class:`NotReadable`."""

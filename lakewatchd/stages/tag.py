@@ -8,10 +8,12 @@ rename or an edited taxonomy costs no inference on content.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lakewatchd.core.asset import Kind
 from lakewatchd.core.lineage import Transform
 from lakewatchd.models.base import Role
 from lakewatchd.stages import zero_shot
@@ -32,6 +34,7 @@ class Tagger:
         """``family`` is the image-text model's name: it chooses how its similarities are read."""
         self._taxonomy = taxonomy
         self._has_vectors = embed is not None
+        self._has_detector = detect is not None
         self._family = family
         settings = {
             "taxonomy": taxonomy.digest,
@@ -49,7 +52,7 @@ class Tagger:
 
     async def run(self, work: Work, ctx: Context) -> None:
         scorer = await self._ready(ctx)
-        work.verdict = scorer.score(evidence(work))
+        work.verdict = scorer.score(evidence(work, detected=self._has_detector))
 
     async def _ready(self, ctx: Context) -> zero_shot.Scorer:
         async with self._loading:
@@ -70,8 +73,8 @@ class Tagger:
         return zero_shot.Scorer(self._taxonomy, images, texts, family=self._family or zero_shot.EMBEDDED)
 
 
-def evidence(work: Work) -> zero_shot.Evidence:
-    """All that the words are compared with."""
+def evidence(work: Work, *, detected: bool = False) -> zero_shot.Evidence:
+    """All that the words are compared with. ``detected``: a detector has looked at the picture, if it is one."""
     import numpy as np
 
     def arrays(vectors: list[tuple[float, ...] | None]) -> tuple[Vectors, ...]:
@@ -87,6 +90,7 @@ def evidence(work: Work) -> zero_shot.Evidence:
         passage_vectors=arrays([span.text_vector for span in work.spans]),
         objects=tuple(found for span in work.spans for found in span.objects),
         has_camera=bool(work.row.camera),
+        detected=detected and work.kind is Kind.IMAGE,
     )
 
 
@@ -104,7 +108,7 @@ def _load(path: Path) -> Vectors | None:
 
     try:
         return np.asarray(np.load(path, allow_pickle=False), dtype=np.float32)
-    except (OSError, ValueError):  # not there, or torn by a crash: made again
+    except (OSError, ValueError, EOFError):  # not there, or torn by a power cut: made again
         return None
 
 
@@ -115,4 +119,6 @@ def _save(path: Path, vectors: Vectors) -> None:
     partial = path.with_suffix(".part")
     with partial.open("wb") as file:
         np.save(file, vectors, allow_pickle=False)
+        file.flush()
+        os.fsync(file.fileno())
     partial.replace(path)

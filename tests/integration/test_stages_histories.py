@@ -16,7 +16,7 @@ from lakewatchd.core.job import Again, Done, Job, JobSpec, Lane, Outcome, Priori
 from lakewatchd.core.lineage import Transform
 from lakewatchd.daemon.service import Daemon, open_daemon
 from lakewatchd.errors import DamagedMedia, RootAway
-from lakewatchd.stages import ingest
+from lakewatchd.stages import ingest, tag
 from lakewatchd.stages.base import Context, Stage, Work
 from lakewatchd.stages.plan import index_spec
 from lakewatchd.testing import make_tree
@@ -176,3 +176,31 @@ async def run_ingest(daemon: Daemon, path: str) -> None:
     await daemon.queue_thread(daemon.queue.put, [look_at(path)])
     job = await claim(daemon, "ingest")
     await daemon.queue_thread(daemon.queue.ack, [(job, await handle(daemon, job))])
+
+
+@pytest.mark.parametrize("torn", [b"", b"\x93NUMPY", b"\0" * 4096])
+async def test_prompt_vectors_that_a_power_cut_tore_are_made_again(tmp_path: Path, torn: bytes) -> None:
+    import numpy as np
+
+    async def make() -> tag.Vectors:
+        return np.ones((2, 3), np.float32)
+
+    cache = tmp_path / "prompts" / "x-image.npy"
+    cache.parent.mkdir()
+    cache.write_bytes(torn)
+    assert (await tag._cached(cache, make) == 1).all()
+    assert np.load(cache).shape == (2, 3)
+
+
+async def test_jobs_from_before_a_restart_heed_an_ignore_file_that_no_scan_has_read_yet(tmp_path: Path) -> None:
+    make_tree(tmp_path / "nas", {"private/.lakeignore": "*.txt", "private/a.txt": "not for the lake"})
+    async with built(tmp_path, is_watching=False) as daemon:
+        await daemon.queue_thread(daemon.queue.put, [look_at("private/a.txt")])
+        early = asyncio.create_task(handle(daemon, await claim(daemon, "ingest")))
+        await asyncio.sleep(0.05)  # it waits for the root, as in a daemon that starts
+        watching = asyncio.create_task(daemon.sources["nas"].run())
+        try:
+            assert not isinstance(await early, Done)
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
