@@ -3,9 +3,11 @@
     pip install huey persist-queue        # the peers; they are left out where they are missing
     python bench/queue.py [--quick] [--claims-only] [--json] [--dir DIR]
 
-``raw`` is straight SQL with nothing around it on the same table, indexes and pragmas, with an fsync per transaction:
-payloads are ready-made text, no check, no object. ``huey`` and ``persist-queue`` have no batches, so they run one item
-at a time, with their fsync on; neither has a key, and huey deletes before the work is done.
+``raw`` does the same durable work in straight SQL on the same table, indexes and pragmas: an upsert by unique key that
+coalesces, a claim in order of priority that leases (like ours without an fsync), an ack by id, lease and generation.
+It leaves out what is Python: payloads are ready-made text, there are no objects and no other stages, lanes or verdicts.
+``huey`` and ``persist-queue`` have no batches, so they run one item at a time, with their fsync on; neither has a
+key, and huey deletes before the work is done.
 Every contender gets a short turn in every round and the ratios are formed within the rounds: medians of these.
 """
 
@@ -22,10 +24,10 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -70,7 +72,7 @@ class Ours:
 
 
 class Raw:
-    """The least that can be done with the same table."""
+    """The same work by hand, without our Python."""
 
     def __init__(self, folder: Path) -> None:
         self.run = sqlite3.connect(folder / "raw.db", isolation_level=None)
@@ -79,7 +81,8 @@ class Raw:
         self.run.executescript(resources.files("lakewatchd.queue").joinpath("schema.sql").read_text())
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, *, durable: bool = True) -> Iterator[None]:
+        self.run.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         self.run.execute("BEGIN IMMEDIATE")
         yield
         self.run.execute("COMMIT")
@@ -87,27 +90,37 @@ class Raw:
     def fill(self, items: Iterator[Item]) -> None:
         self.insert(items, 3)
 
-    def insert(self, items: Any, priority: int) -> None:
+    def insert(self, items: Iterable[Item], priority: int) -> None:
         now = time.time()
         with self.transaction():
             self.run.executemany(
                 "INSERT INTO job (stage, key, payload, priority, lane, state, queued_at)"
-                " VALUES ('ingest', ?, ?, ?, 'fast', 0, ?)",
+                " VALUES ('ingest', ?, ?, ?, 'fast', 0, ?) ON CONFLICT (stage, key) DO UPDATE SET"
+                " payload = excluded.payload, priority = min(priority, excluded.priority),"
+                " state = iif(state = 2, 2, 0), generation = generation + 1",
                 ((key.encode(), f'{{"path":"{path}","root":"r"}}', priority, now) for key, path in items),
+            )
+
+    def claim(self, limit: int) -> list[tuple[int, int, str]]:
+        with self.transaction(durable=False):
+            return self.run.execute(
+                "UPDATE job SET state = 2, lease = 'x', lease_until = ? WHERE id IN (SELECT id FROM job WHERE"
+                " state = 0 AND crashes < 2 AND lane = 'fast' AND stage = 'ingest' ORDER BY priority, id LIMIT ?)"
+                " RETURNING id, generation, payload",
+                (time.monotonic() + 60, limit),
+            ).fetchall()
+
+    def ack(self, rows: Iterable[tuple[int, int, str]]) -> None:
+        with self.transaction():
+            self.run.executemany(
+                "DELETE FROM job WHERE id = ? AND lease = 'x' AND generation = ?", [row[:2] for row in rows]
             )
 
     def cycle(self, items: Sequence[Item]) -> None:
         self.insert(items, 1)
-        with self.transaction():
-            rows = self.run.execute(
-                "UPDATE job SET state = 2, lease = 'x', lease_until = 1 WHERE id IN (SELECT id FROM job WHERE"
-                " state = 0 AND lane = 'fast' AND stage = 'ingest' ORDER BY priority, id LIMIT ?)"
-                " RETURNING id, payload",
-                (len(items),),
-            ).fetchall()
+        rows = self.claim(len(items))
         assert len(rows) == len(items)
-        with self.transaction():
-            self.run.executemany("DELETE FROM job WHERE id = ?", [(row[0],) for row in rows])
+        self.ack(rows)
 
     def close(self) -> None:
         self.run.close()
