@@ -79,18 +79,16 @@ async def _scan_one(source: RootSource, accept_removals: bool) -> ScanView:
 
 
 async def _queue_list(daemon: Daemon, args: Json) -> Json:
-    def listing() -> Json:
-        found = report.queue_listing(
-            daemon.queue,
-            parked=bool(args.get("parked")),
-            reason=args.get("reason"),
-            stage=args.get("stage"),
-            limit=int(args.get("limit", 50)),
-        )
-        answer: Json = to_json(found)
-        return answer
-
-    return await daemon.queue_thread(listing)
+    found = await daemon.queue_thread(
+        report.queue_listing,
+        daemon.queue,
+        parked=bool(args.get("parked")),
+        reason=args.get("reason"),
+        stage=args.get("stage"),
+        limit=int(args.get("limit", 50)),
+    )
+    answer: Json = to_json(await report.name_places(daemon.reader, found))
+    return answer
 
 
 async def _queue_retry(daemon: Daemon, args: Json) -> Json:

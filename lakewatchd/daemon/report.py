@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import dataclasses
 import os
 import time
 from collections import defaultdict
@@ -28,6 +30,7 @@ from lakewatchd.core.status import (
 )
 from lakewatchd.daemon.parts import Daemon
 from lakewatchd.lake.reader import LakeReader
+from lakewatchd.lake.rows import Presence
 from lakewatchd.models.base import Role
 from lakewatchd.models.resolve import Resolved, resolve
 from lakewatchd.queue.database import Database
@@ -74,7 +77,9 @@ class Reporter:
     async def status(self) -> Status:
         """This moment, whole."""
         daemon = self._daemon
-        return await self._status(await self._lake.get(lambda: _lake(daemon.reader, daemon.config)))
+        status = await self._status(await self._lake.get(lambda: _lake(daemon.reader, daemon.config)))
+        named = await name_places(daemon.reader, QueueListing(status.parked))
+        return dataclasses.replace(status, parked=named.groups)
 
     async def _status(self, lake: LakeView) -> Status:
         daemon = self._daemon
@@ -123,16 +128,22 @@ def status_from_files(config: Config) -> Status:
     finally:
         reader.close()
     resolved = resolve(config.models, config.model_dir)
-    lake = asyncio.run(_lake(LakeReader(config.lake_dir), config))
+    lake, groups = asyncio.run(_lake_facts(config, _groups(parked)))
     return Status(
         __version__,
         roots=roots,
         queue=_lines(counts),
-        parked=_groups(parked),
+        parked=groups,
         models=_models(resolved, set()),
         lake=lake,
         problems=_problems(resolved),
     )
+
+
+async def _lake_facts(config: Config, parked: tuple[ParkedGroup, ...]) -> tuple[LakeView, tuple[ParkedGroup, ...]]:
+    with contextlib.closing(LakeReader(config.lake_dir)) as reader:
+        named = await name_places(reader, QueueListing(parked))
+        return await _lake(reader, config), named.groups
 
 
 def queue_listing(
@@ -143,8 +154,25 @@ def queue_listing(
     found = reader.parked(reason=reason, stage=stage, limit=PARKED_SHOWN)
     pending = [] if parked or reason else reader.pending(stage, limit)
     items = (*map(_pending_item, pending), *map(_item, found))[:limit]
-    total = len(found) if parked or reason else reader.counts().jobs(stage=stage)
+    states = (JobState.PARKED,) if parked else ()
+    total = len(found) if reason else reader.counts().jobs(*states, stage=stage)
     return QueueListing(_groups(found), items, total)
+
+
+async def name_places(reader: LakeReader, listing: QueueListing) -> QueueListing:
+    """The listing with jobs about an asset told by a place where it lies: a hash says nothing to a person."""
+    told = {item.key for item in listing.items} | {group.example for group in listing.groups}
+    asset_ids = {key for key in told if ":" not in key and key}
+    if not asset_ids:
+        return listing
+    rows = await reader.occurrences_of_many(asset_ids)
+    rows.sort(key=lambda row: row.presence is not Presence.PRESENT, reverse=True)  # the last to be taken in wins
+    places = {row.asset_id: row.key.text for row in rows}
+    return QueueListing(
+        tuple(dataclasses.replace(group, example=places.get(group.example, group.example)) for group in listing.groups),
+        tuple(dataclasses.replace(item, key=places.get(item.key, item.key)) for item in listing.items),
+        listing.total,
+    )
 
 
 def queue_from_files(
@@ -154,9 +182,11 @@ def queue_from_files(
         return QueueListing()
     reader = QueueReader.open_readonly(config.queue_path)
     try:
-        return queue_listing(reader, parked=parked, reason=reason, stage=stage, limit=limit)
+        listing = queue_listing(reader, parked=parked, reason=reason, stage=stage, limit=limit)
     finally:
         reader.close()
+    with contextlib.closing(LakeReader(config.lake_dir)) as lake:
+        return asyncio.run(name_places(lake, listing))
 
 
 def job_place(job: ParkedJob | PendingJob) -> str:

@@ -238,7 +238,8 @@ def test_hostile_files_are_parked_or_ignored_and_the_rest_is_indexed(daemon: Liv
 def test_a_parked_file_is_told_once_and_forgotten_when_it_is_mended(daemon: LiveDaemon) -> None:
     (daemon.root / "broken.jpg").write_bytes(photo(1)[:1500])
     daemon.wait_idle()
-    assert "damaged-media" in daemon.run("queue", "list", "--parked").stdout
+    told = daemon.run("queue", "list", "--parked").stdout
+    assert "damaged-media" in told and "nas:broken.jpg" in told, "a person knows files, not hashes"
     daemon.run("scan")
     daemon.wait_idle()
     listing = json.loads(daemon.run("queue", "list", "--parked", "--json").stdout)
