@@ -15,9 +15,9 @@ from lakewatchd import telemetry
 from lakewatchd.config import Config
 from lakewatchd.core.clock import Clock
 from lakewatchd.core.event import FileEvent
-from lakewatchd.core.job import Again, Handled, Job, Priority
+from lakewatchd.core.job import Handled, Job, Priority
 from lakewatchd.daemon.wiring import QueueThread, jobs
-from lakewatchd.errors import FatalError, RootAway
+from lakewatchd.errors import FatalError
 from lakewatchd.lake.reader import LakeReader
 from lakewatchd.lake.tables import LakeWriter
 from lakewatchd.media.sandbox import Decoders
@@ -31,7 +31,6 @@ from lakewatchd.stages.base import Context, Result, Stage
 _log = logging.getLogger(__name__)
 
 STALE_BATCH = 5000
-ROOT_AWAY_S = 30.0
 
 
 @dataclass(slots=True)
@@ -56,10 +55,7 @@ class Daemon:
 
     async def handle(self, job: Job) -> Handled:
         """A job in, a verdict out; its rows are on their way to the lake."""
-        try:
-            result = await self._run_stage(job)
-        except RootAway as away:  # its jobs wait for it; those of other roots go on
-            return Handled(Again(ROOT_AWAY_S, away.message))
+        result = await self._run_stage(job)
         durable = None
         if result.batch is not None:
             durable = self.writer.submit(result.batch, urgent=job.priority <= Priority.CHANGED)
