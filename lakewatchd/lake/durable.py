@@ -36,6 +36,8 @@ class Ledger:
     """What is known to be durable."""
 
     schema: int = SCHEMA_VERSION
+    identity: str = ""
+    """Made with the lake, at random: what lies beside it can tell whether it belongs to it."""
     boot: str = ""
     revision: int = 0
     """All rows up to this one are in the tables."""

@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -92,7 +93,12 @@ class LakeWriter:
             writer = cls(
                 store,
                 await asyncio.to_thread(Thumbnails, thumbnails),
-                replace(ledger, schema=schema.SCHEMA_VERSION, revision=revision),
+                replace(
+                    ledger,
+                    schema=schema.SCHEMA_VERSION,
+                    identity=ledger.identity or secrets.token_hex(16),
+                    revision=revision,
+                ),
                 lock,
                 config or LakeConfig(),
                 clock or SystemClock(),
@@ -104,6 +110,11 @@ class LakeWriter:
             os.close(lock)
             raise
         return writer
+
+    @property
+    def identity(self) -> str:
+        """Of this lake; another one made in its place has another."""
+        return self._ledger.identity
 
     def submit(self, batch: Batch, *, urgent: bool = False) -> asyncio.Future[None]:
         """Queue ``batch``; the future resolves once it is durable, or fails with the reason why it is not.
@@ -132,7 +143,9 @@ class LakeWriter:
             while self._waiting or self._chores or not self._is_stopping:
                 is_idle = await self._until_due()
                 if self._waiting and self._due_in_s() <= 0:
+                    began = self._clock.monotonic()
                     await self._commit(self._waiting.take())
+                    self._waiting.note_commit(began, self._clock.monotonic())
                 await self._do_chores()
                 await self._maintenance.step(is_idle=is_idle)
         finally:

@@ -14,7 +14,9 @@ from lakewatchd.config import parse
 from lakewatchd.core.asset import PathKey
 from lakewatchd.core.job import Again, Done, Job, JobSpec, Lane, Outcome, Priority
 from lakewatchd.core.lineage import Transform
-from lakewatchd.daemon.service import Daemon, open_daemon
+from lakewatchd.daemon import repair
+from lakewatchd.daemon.parts import Daemon
+from lakewatchd.daemon.service import open_daemon
 from lakewatchd.errors import DamagedMedia, RootAway
 from lakewatchd.stages import ingest, tag
 from lakewatchd.stages.base import Context, Stage, Work
@@ -204,3 +206,36 @@ async def test_jobs_from_before_a_restart_heed_an_ignore_file_that_no_scan_has_r
         finally:
             watching.cancel()
             await asyncio.wait([watching])
+
+
+async def test_a_lake_that_was_moved_away_is_made_again(tmp_path: Path) -> None:
+    """As every hint about a damaged lake promises."""
+    make_tree(tmp_path / "nas", {"a.txt": "some words", "b/c.txt": "others"})
+    async with built(tmp_path) as daemon:
+        await repair.agree(daemon)
+        await run_all(daemon, look_at("a.txt"), look_at("b/c.txt"))
+    (tmp_path / "state" / "lake").rename(tmp_path / "damaged")
+    async with built(tmp_path) as daemon:
+        await repair.agree(daemon)
+        await run_all(daemon, look_at("a.txt"), look_at("b/c.txt"))
+        assert {row.best.path async for row in daemon.reader.all_gold()} == {"a.txt", "b/c.txt"}
+        assert await repair.agree(daemon) == 0
+
+
+async def test_a_queue_that_was_moved_away_forgets_no_file_of_the_lake(tmp_path: Path) -> None:
+    make_tree(tmp_path / "nas", {"stays.txt": "1", "goes.txt": "2", "changes.txt": "3"})
+    names = ("stays.txt", "goes.txt", "changes.txt")
+    async with built(tmp_path) as daemon:
+        await repair.agree(daemon)
+        await run_all(daemon, *map(look_at, names))
+    for leftover in (tmp_path / "state").glob("queue.db*"):
+        leftover.unlink()
+    (tmp_path / "nas" / "goes.txt").unlink()
+    make_tree(tmp_path / "nas", {"changes.txt": "3, changed"})
+    async with built(tmp_path) as daemon:
+        assert await repair.agree(daemon) == 3
+        await daemon.sources["nas"].request_scan()
+        await daemon.sources["nas"].wait_caught_up()
+        await run_all(daemon)
+        gold = {row.best.path: row.size_bytes async for row in daemon.reader.all_gold()}
+        assert gold == {"stays.txt": 1, "changes.txt": 10}
