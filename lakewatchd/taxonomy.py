@@ -44,6 +44,7 @@ HINTS = ("screen-size", "panorama")
 """Facts about a picture's frame that a tag can rest on."""
 
 MAX_NAME_BYTES = 64
+_CATEGORY_KEYS = ("looks", "about", "places", "resembles")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,10 @@ class Category:
     tags: tuple[TagRule, ...] = ()
     looks: tuple[str, ...] = ()
     about: tuple[str, ...] = ()
+    places: bool = False
+    """Its pictures show surroundings rather than things: these blend into each other, but into little else."""
+    resembles: tuple[str, ...] = ()
+    """Categories of things that a detector takes for those of this one, having no name for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +190,11 @@ class _Reader:
         if not isinstance(tables, dict):
             self._complain("category: write [category.NAME]", "category")
             return ()
-        return tuple([self._category(name, table) for name, table in tables.items()])
+        categories = tuple([self._category(name, table) for name, table in tables.items()])
+        for category in categories:
+            where = ("category", category.name, "resembles")
+            self._check_known(category.resembles, tuple(tables), "there is no category", *where)
+        return categories
 
     def _category(self, name: str, table: object) -> Category:
         where = ("category", name)
@@ -193,8 +202,8 @@ class _Reader:
         plain = dict(table) if isinstance(table, dict) else table
         tags = plain.pop("tags", {}) if isinstance(plain, dict) else {}
         if isinstance(plain, dict):
-            self._document.check_keys(("looks", "about", "tags"), plain, *where)
-            plain = {key: plain[key] for key in ("looks", "about") if key in plain}
+            self._document.check_keys((*_CATEGORY_KEYS, "tags"), plain, *where)
+            plain = {key: plain[key] for key in _CATEGORY_KEYS if key in plain}
         category = self._document.read(Category, plain, *where, default=Category(name)) or Category(name)
         self._check_texts("looks", category.looks, *where, "looks")
         self._check_texts("about", category.about, *where, "about")

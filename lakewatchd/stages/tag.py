@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from lakewatchd.core.asset import Kind
 from lakewatchd.core.lineage import Transform
 from lakewatchd.models.base import Role
-from lakewatchd.stages import zero_shot
+from lakewatchd.stages import likeness, zero_shot
 from lakewatchd.stages.base import Context, Stage, Work
 from lakewatchd.taxonomy import Taxonomy
 
@@ -70,7 +70,7 @@ class Tagger:
                 images = await _cached(cache / f"{name}-image.npy", lambda: models.embed_texts(prompts))
             if models.info(Role.TEXT) is not None:
                 texts = await _cached(cache / f"{name}-text.npy", lambda: models.embed_passages(prompts))
-        return zero_shot.Scorer(self._taxonomy, images, texts, family=self._family or zero_shot.EMBEDDED)
+        return zero_shot.Scorer(self._taxonomy, images, texts, family=self._family or likeness.EMBEDDED)
 
 
 def evidence(work: Work, *, detected: bool = False) -> zero_shot.Evidence:

@@ -2,9 +2,9 @@
 
 A tag can be said by four witnesses: the picture (image vector against ``looks``), the text (passage vectors
 against ``about``), the detector (``objects``) and plain facts (the file's ``words``, the picture's frame). Each speaks
-in log-odds: 0 is "perhaps", +2 is "surely". Similarities of different models have different ranges, so they are read
-relative to how the *whole* vocabulary fits this content: a tag must stand out from the other tags and beat prompts
-that mean nothing in particular.
+in log-odds (:mod:`lakewatchd.stages.likeness`): 0 is "perhaps", +2 is "surely". Witnesses who know the same thing check
+each other: the picture's word for a dog counts less where a detector saw none, and the detector's less where the
+picture surely shows an animal that the detector has no name for.
 
 The invariant: where no witness is sure, nothing is said. An untagged file is better than a wrongly tagged one.
 """
@@ -18,15 +18,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lakewatchd.core.asset import Detected, Kind, Tag
+from lakewatchd.stages.likeness import EMBEDDED, GENERIC, IMAGE_CALIBRATIONS, TEXT_CALIBRATION, Comparer, Odds
 from lakewatchd.taxonomy import SAY, Category, TagRule, Taxonomy
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Vectors = NDArray[np.float32]
-    PromptVectors = Vectors
-    """``(N, dim)`` unit rows in the order of :func:`prompts`."""
+    from lakewatchd.stages.likeness import PromptVectors, Vectors
 
 MAX_TAGS = 8
 
@@ -44,6 +40,8 @@ class Evidence:
     passage_vectors: tuple[Vectors, ...] = ()
     objects: tuple[Detected, ...] = ()
     has_camera: bool = False
+    detected: bool = False
+    """A detector has looked at it: what it could have seen and is not among ``objects`` is doubtful."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,40 +53,15 @@ class Verdict:
     category_score: float
 
 
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """What a similarity must be for even odds, and how fast the odds change around it.
-
-    ``z`` is how many spreads a tag stands above the median tag; ``margin`` is the cosine less ``neutral`` times the
-    cosine of the best neutral prompt. Both must convince: the smaller log-odds count.
-    """
-
-    z: float
-    z_step: float
-    margin: float
-    margin_step: float
-    neutral: float
-
-
-EMBEDDED = "efficientnet-lite0+all-MiniLM-L6-v2"
-IMAGE_CALIBRATIONS = {
-    # EfficientNet-Lite0 class probabilities in MiniLM's space: cosines near 1 for a class it knows, and a
-    # wide spread of accidental ones, so that the absolute size says most.
-    EMBEDDED: Calibration(z=3.0, z_step=0.4, margin=0.54, margin_step=0.06, neutral=0.5),
-}
-GENERIC = Calibration(z=4.5, z_step=0.5, margin=0.0, margin_step=0.01, neutral=1.0)
-"""For CLIP-like models, whose cosines all lie close together: only the rank among the vocabulary tells."""
-TEXT_CALIBRATION = Calibration(z=4.8, z_step=0.5, margin=0.30, margin_step=0.04, neutral=0.0)
-"""For sentence embedders: the middle of a document against a short topic."""
-
 DETECTOR_EVEN, DETECTOR_STEP = 0.72, 0.06
 """A small detector is sure of much that is not there; below this share it needs a second witness."""
-JOINT_BONUS = 3.0
-"""Two witnesses that each say "hardly" (-1.5) make even odds together."""
+JOINT_BONUS = 4.0
+"""Two witnesses that each say "hardly" (-2) make even odds together."""
+SURE, STRANGER = 1.0, 3.0
+"""A detector calls what it has no name for by the nearest it has. Where the picture is ``SURE`` of such a thing,
+``STRANGER`` is what the detector's word for its like loses: a cheetah is no dog, unless a dog is clear (0.90)."""
 RIVAL_SHARE, ANY_SHARE = 0.85, 0.65
 """What must stand out this much of the best of its category, and of all: a cat resembles a tiger."""
-MIN_SPREAD = 0.01
-"""Keeps rounding from becoming a score where all prompts fit alike."""
 NAME_ODDS, HINT_ODDS = 1.5, 0.5
 
 SCREENS = frozenset({
@@ -127,17 +100,21 @@ class Scorer:
         self._subjects = _subjects(taxonomy)
         order = {text: row for row, text in enumerate(prompts(taxonomy))}
         calibration = IMAGE_CALIBRATIONS.get(family, GENERIC)
-        self._picture = _Comparer.of(_picture_prompts(taxonomy), order, image_text_vectors, calibration)
-        self._text = _Comparer.of(_text_prompts(taxonomy), order, text_vectors, TEXT_CALIBRATION)
+        places = [subject.is_place for subject in self._subjects]
+        self._picture = Comparer.of(_picture_prompts(taxonomy), order, places, image_text_vectors, calibration)
+        self._text = Comparer.of(_text_prompts(taxonomy), order, places, text_vectors, TEXT_CALIBRATION)
+        self._silence = calibration.doubt
 
     def score(self, evidence: Evidence) -> Verdict:
         """Deterministic. Raises ``ValueError`` if vectors are of another length than the prompts'."""
-        pictured = self._odds(self._picture, evidence.image_vectors if _is_visual(evidence.kind) else ())
+        pictured = self._pictured(evidence)
         read = self._odds(self._text, evidence.passage_vectors)
+        strangers = self._strangers(pictured) if evidence.detected else frozenset()
         said: list[Tag] = []
         weights: dict[str, float] = {}
         for subject, by_picture, by_text in zip(self._subjects, pictured, read, strict=True):
-            tag = _decide(subject.rule, evidence, max(by_picture, by_text))
+            doubt = STRANGER if strangers.intersection(subject.resembles) else 0.0
+            tag = _decide(subject.rule, evidence, max(by_picture, by_text), doubt)
             if tag is None:
                 continue
             if not subject.is_category:
@@ -147,7 +124,24 @@ class Scorer:
         category = max(weights, key=weights.__getitem__, default=self._taxonomy.fallback.of(evidence.kind))
         return Verdict(tuple(said[:MAX_TAGS]), category, weights.get(category, 0.0))
 
-    def _odds(self, comparer: _Comparer | None, vectors: Sequence[Vectors]) -> list[float]:
+    def _pictured(self, evidence: Evidence) -> list[float]:
+        """The picture's word, less where a detector who knows the thing did not see it."""
+        odds = self._odds(self._picture, evidence.image_vectors if _is_visual(evidence.kind) else ())
+        if not evidence.detected:
+            return odds
+        rules = [subject.rule for subject in self._subjects]
+        missing = [bool(rule.objects) and not _seen(rule, evidence) for rule in rules]
+        return [odd - self._silence * missed for odd, missed in zip(odds, missing, strict=True)]
+
+    def _strangers(self, pictured: list[float]) -> frozenset[str]:
+        """The categories of which the picture surely shows a thing that no detector has a name for."""
+        return frozenset(
+            subject.category
+            for subject, odds in zip(self._subjects, pictured, strict=True)
+            if not subject.rule.objects and not subject.is_category and odds - _hurdle(subject.rule) >= SURE
+        )
+
+    def _odds(self, comparer: Comparer | None, vectors: Sequence[Vectors]) -> list[float]:
         if comparer is None or not vectors:
             return [-math.inf] * len(self._subjects)
         return _without_weak_rivals(comparer.odds(vectors), self._subjects)
@@ -160,13 +154,15 @@ class _Subject:
     category: str
     rule: TagRule
     is_category: bool
+    is_place: bool
+    resembles: tuple[str, ...]
 
 
 def _subjects(taxonomy: Taxonomy) -> tuple[_Subject, ...]:
     def of(category: Category) -> Iterable[_Subject]:
         own = TagRule(category.name, category.looks, category.about)
-        yield _Subject(category.name, own, is_category=True)
-        yield from (_Subject(category.name, rule, is_category=False) for rule in category.tags)
+        yield _Subject(category.name, own, True, category.places, category.resembles)
+        yield from (_Subject(category.name, rule, False, category.places, category.resembles) for rule in category.tags)
 
     return tuple(subject for category in taxonomy.categories for subject in of(category))
 
@@ -182,60 +178,7 @@ def _text_prompts(taxonomy: Taxonomy) -> list[list[str]]:
     return [[taxonomy.templates.text.format(text) for text in texts] for texts in lists]
 
 
-@dataclass(frozen=True, slots=True)
-class _Odds:
-    """Per subject: log-odds, and how far it stands out (z). ``-inf`` for what has no description."""
-
-    odds: Sequence[float]
-    z: Sequence[float]
-
-
-@dataclass(frozen=True, slots=True)
-class _Comparer:
-    """The prompts of one side (pictures or texts) and what their similarities mean."""
-
-    rows: Vectors
-    """All descriptions of all subjects, then the neutral ones."""
-    owners: NDArray[np.intp]
-    """Per row the number of its subject; the neutral set counts as the last."""
-    subjects: int
-    calibration: Calibration
-
-    @classmethod
-    def of(
-        cls, lists: list[list[str]], order: dict[str, int], vectors: PromptVectors | None, calibration: Calibration
-    ) -> _Comparer | None:
-        import numpy as np
-
-        if vectors is None:
-            return None
-        if len(vectors) != len(order):
-            raise ValueError(f"{len(vectors)} prompt vectors for {len(order)} prompts")
-        rows = vectors[[order[text] for texts in lists for text in texts]]
-        owners = [owner for owner, texts in enumerate(lists) for _ in texts]
-        return cls(rows, np.array(owners, dtype=np.intp), len(lists) - 1, calibration)
-
-    def odds(self, vectors: Sequence[Vectors]) -> _Odds:
-        import numpy as np
-
-        middle = np.mean(np.stack(vectors), axis=0, dtype=np.float64)
-        middle /= max(float(np.linalg.norm(middle)), 1e-12)
-        best = np.full(self.subjects + 1, -math.inf)
-        np.maximum.at(best, self.owners, self.rows @ middle)
-        fits, neutral = best[:-1], best[-1]
-        described = fits[np.isfinite(fits)]
-        if not described.size:  # nothing to compare, or a vector that is no number
-            return _Odds([-math.inf] * fits.size, [-math.inf] * fits.size)
-        median = np.median(described)
-        spread = max(1.4826 * float(np.median(np.abs(described - median))), MIN_SPREAD)
-        z = (fits - median) / spread
-        scale = self.calibration
-        margin = fits - scale.neutral * max(float(neutral), 0.0)
-        odds = np.minimum((z - scale.z) / scale.z_step, (margin - scale.margin) / scale.margin_step)
-        return _Odds(odds.tolist(), z.tolist())
-
-
-def _without_weak_rivals(fit: _Odds, subjects: Sequence[_Subject]) -> list[float]:
+def _without_weak_rivals(fit: Odds, subjects: Sequence[_Subject]) -> list[float]:
     """The odds, but "no" for what stands out clearly less than the best of its category, or of all."""
     best: dict[str, float] = {}
     for subject, z in zip(subjects, fit.z, strict=True):
@@ -247,18 +190,28 @@ def _without_weak_rivals(fit: _Odds, subjects: Sequence[_Subject]) -> list[float
     ]
 
 
-def _decide(rule: TagRule, evidence: Evidence, by_model: float) -> Tag | None:
+def _decide(rule: TagRule, evidence: Evidence, by_model: float, doubt: float) -> Tag | None:
     """The tag with its score and the witness that spoke loudest, or None if it is not to be said.
 
-    The rule's threshold shifts the score: one half is "say it" for every tag.
+    ``doubt`` is taken from the detector's odds. The rule's threshold shifts the score: one half is "say it" for every
+    tag.
     """
-    seen = max((found.score for found in evidence.objects if found.name.replace("_", " ") in rule.objects), default=0.0)
-    by_detector = (seen - DETECTOR_EVEN) / DETECTOR_STEP if seen else -math.inf
+    seen = _seen(rule, evidence)
+    by_detector = (seen - DETECTOR_EVEN) / DETECTOR_STEP - doubt if seen else -math.inf
     witnesses = {"model": by_model, "detector": by_detector, "name": _by_facts(rule, evidence)}
     origin = max(witnesses, key=witnesses.__getitem__)
     odds = max(witnesses[origin], by_model + by_detector + JOINT_BONUS)
-    score = _probability(odds - math.log(rule.threshold / (1 - rule.threshold)))
+    score = _probability(odds - _hurdle(rule))
     return Tag(rule.name, score, origin) if score >= SAY else None
+
+
+def _hurdle(rule: TagRule) -> float:
+    return math.log(rule.threshold / (1 - rule.threshold))
+
+
+def _seen(rule: TagRule, evidence: Evidence) -> float:
+    """How sure the detector is of the rule's objects; 0 where it saw none."""
+    return max((found.score for found in evidence.objects if found.name.replace("_", " ") in rule.objects), default=0.0)
 
 
 def _by_facts(rule: TagRule, evidence: Evidence) -> float:

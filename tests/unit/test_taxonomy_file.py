@@ -60,7 +60,7 @@ def test_the_shipped_file_is_right_and_of_a_useful_size() -> None:
 
 def test_the_shipped_head_explains_every_key() -> None:
     head = SHIPPED.read_text().partition("\n\n[")[0]
-    for key in ("looks", "about", "objects", "words", "hint", "threshold", *HINTS):
+    for key in ("looks", "about", "objects", "words", "hint", "threshold", "places", "resembles", *HINTS):
         assert key in head
 
 
@@ -69,6 +69,8 @@ def test_the_shipped_head_explains_every_key() -> None:
     [
         ("[categorie.pets]\n", 1, "did you mean 'category'"),
         ("[category.pets]\nlokks = ['a cat']\n", 2, "did you mean 'looks'"),
+        ("[category.pets]\nplaces = 'yes'\n", 2, "places"),
+        ("[category.pets]\nresembles = ['animls']\n[category.animals]\n", 2, "did you mean 'animals'"),
         ("[category.pets.tags]\ncat = { objekts = ['cat'] }\n", 2, "did you mean 'objects'"),
         ("[category.pets.tags]\ncat = { objects = ['cats'] }\n", 2, "did you mean 'cat'"),
         ("[category.pets.tags]\ncat = { hint = 'screensize' }\n", 2, "did you mean 'screen-size'"),

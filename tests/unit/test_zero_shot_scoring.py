@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from lakewatchd.core.asset import Detected, Kind
-from lakewatchd.stages.zero_shot import EMBEDDED, MAX_TAGS, Evidence, Scorer, Verdict, prompts
-from lakewatchd.taxonomy import Category, Fallback, TagRule, Taxonomy
+from lakewatchd.stages.likeness import EMBEDDED
+from lakewatchd.stages.zero_shot import MAX_TAGS, Evidence, Scorer, Verdict, prompts
+from lakewatchd.taxonomy import Category, Fallback, TagRule, Taxonomy, parse
 
 Vectors = NDArray[np.float32]
 
@@ -27,6 +29,7 @@ TAXONOMY = Taxonomy(
         Category("frames", (TagRule("screenshot", hint="screen-size"), TagRule("panorama", hint="panorama"))),
         Category("careful", (TagRule("clock", looks=("a clock",), objects=("clock",), threshold=0.95),)),
         Category("sea", (), looks=("the sea",)),
+        Category("farm", (TagRule("tractor", looks=("a tractor",)),)),
     )
 )
 PROMPTS = prompts(TAXONOMY)
@@ -47,6 +50,13 @@ def like(*texts: str, strength: float = 1.0, seed: int = 0) -> Vectors:
     for text in texts:
         vector[PROMPTS.index(text)] += strength
     return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
+
+
+def exactly(cosine: float, text: str) -> Vectors:
+    """A vector that fits one prompt so much, and no other."""
+    vector = np.zeros(len(PROMPTS) + 1, np.float32)
+    vector[PROMPTS.index(text)], vector[-1] = cosine, math.sqrt(1 - cosine**2)
+    return vector
 
 
 def saw(name: str, score: float) -> tuple[Detected, ...]:
@@ -116,11 +126,70 @@ def test_the_detector_alone_must_be_sure(score: float, said: list[str]) -> None:
 
 def test_two_weak_witnesses_agree() -> None:
     scorer = Scorer(TAXONOMY, axes(), None)
-    weak = like("a photo of a dog", "a photo of a horse", "a photo of a cow") + 0.3 * like("a photo of something")
-    weak /= np.linalg.norm(weak)
+    weak = exactly(0.6, "a photo of a dog")
     alone = scorer.score(Evidence(Kind.IMAGE, image_vectors=(weak,)))
-    both = scorer.score(Evidence(Kind.IMAGE, image_vectors=(weak,), objects=saw("dog", 0.7)))
+    both = scorer.score(Evidence(Kind.IMAGE, image_vectors=(weak,), objects=saw("dog", 0.65)))
     assert names(alone) == [] and names(both) == ["dog"]
+
+
+def test_a_silent_detector_takes_weight_from_the_picture() -> None:
+    scorer = Scorer(TAXONOMY, axes(), None)
+    for cosine, unseen in ((0.72, []), (0.9, ["dog"])):
+        vector = exactly(cosine, "a photo of a dog")
+        assert names(scorer.score(Evidence(Kind.IMAGE, image_vectors=(vector,)))) == ["dog"]
+        assert names(scorer.score(Evidence(Kind.IMAGE, image_vectors=(vector,), detected=True))) == unseen
+    other = exactly(0.72, "a photo of a tractor")  # of what it cannot know, silence says nothing
+    assert names(scorer.score(Evidence(Kind.IMAGE, image_vectors=(other,), detected=True))) == ["tractor"]
+
+
+@pytest.mark.parametrize(("score", "said"), [(0.8, ["tiger"]), (0.95, ["tiger", "cat"])])
+def test_a_tiger_is_no_cat_unless_there_is_clearly_one_too(score: float, said: list[str]) -> None:
+    pets = Category("pets", (TagRule("cat", looks=("a cat",), objects=("cat",)),), resembles=("wild",))
+    wild = Category("wild", tuple(TagRule(name, looks=(f"a {name}",)) for name in ("tiger", "wolf", "fox", "otter")))
+    taxonomy = Taxonomy((pets, wild, *TAXONOMY.categories[2:]))
+    texts = prompts(taxonomy)
+    vectors = np.eye(len(texts), dtype=np.float32)
+    picture = 0.98 * vectors[texts.index("a photo of a tiger")] + np.float32(0.01)
+    seen = Evidence(Kind.IMAGE, image_vectors=(picture,), objects=saw("cat", score), detected=True)
+    assert sorted(names(Scorer(taxonomy, vectors, None).score(seen))) == sorted(said)
+    blurred = Evidence(Kind.IMAGE, image_vectors=(vectors.mean(0),), objects=saw("cat", score), detected=True)
+    assert names(Scorer(taxonomy, vectors, None).score(blurred)) == ["cat"]
+
+
+def test_places_need_less_likeness_than_things() -> None:
+    def said(places: bool) -> list[str]:
+        shore = Category(
+            "shore", (TagRule("beach", looks=("a beach",)), TagRule("lake", looks=("a lake",))), places=places
+        )
+        taxonomy = Taxonomy((shore, *TAXONOMY.categories))
+        texts = prompts(taxonomy)
+        vectors = np.eye(len(texts) + 1, dtype=np.float32)[:-1]
+        picture = 0.62 * vectors[texts.index("a photo of a lake")]
+        picture[-1] = math.sqrt(1 - 0.62**2)
+        return names(Scorer(taxonomy, vectors, None).score(Evidence(Kind.IMAGE, image_vectors=(picture,))))
+
+    assert said(places=True) == ["lake"] and said(places=False) == []
+
+
+EVERYDAY = {
+    "person": "people", "dog": "dog", "cat": "cat", "horse": "horse", "bird": "bird", "cow": "cow", "sheep": "sheep",
+    "elephant": "elephant", "bear": "bear", "zebra": "zebra", "giraffe": "giraffe", "car": "car", "truck": "truck",
+    "bus": "bus", "train": "train", "bicycle": "bicycle", "motorcycle": "motorcycle", "boat": "boat",
+    "airplane": "airplane", "pizza": "pizza", "cake": "cake", "donut": "cake", "sandwich": "food", "banana": "fruit",
+    "apple": "fruit", "orange": "fruit", "broccoli": "vegetable", "carrot": "vegetable", "hot dog": "hot dog",
+    "cup": "cup", "wine glass": "wine", "umbrella": "umbrella",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("seen", "tag"), EVERYDAY.items())
+def test_what_the_detector_sees_of_everyday_things_comes_through(seen: str, tag: str) -> None:
+    shipped = parse(Path(__file__).parents[2] / "etc" / "taxonomy.toml")
+    texts = prompts(shipped)
+    blank = np.zeros((len(texts), 4), np.float32)
+    for scorer in (Scorer(shipped, None, None), Scorer(shipped, blank, None)):
+        picture = np.array([1, 0, 0, 0], np.float32)
+        evidence = Evidence(Kind.IMAGE, image_vectors=(picture,), objects=saw(seen, 0.72), detected=True)
+        assert tag in names(scorer.score(evidence))
 
 
 def test_a_high_threshold_asks_for_a_second_witness() -> None:
