@@ -258,16 +258,20 @@ def wait_indexed(config: Config) -> Status:
 
 
 def wait_shown(config: Config, files: int) -> None:
-    """Until the view shows as many files as are known, each with the size and time it has on disk."""
-    shown, until = config.view.mountpoint / "by-root" / ROOT, time.monotonic() + SHOWN_S
+    """Until the view shows as many files as are known, with the size and time they have on disk, and every asset."""
+    until = time.monotonic() + SHOWN_S
     with progress_bar("waiting for the view"):
-        while time.monotonic() < until:
-            found = list(files_below(shown))
-            if len(found) == files and all(
-                is_same(path, config.roots[0].path / path.relative_to(shown)) for path in found
-            ):
-                return
+        assets = rows_of(config, "gold_assets")
+        while not is_all_shown(config, files, assets) and time.monotonic() < until:
             time.sleep(0.05)
+
+
+def is_all_shown(config: Config, files: int, assets: int) -> bool:
+    lake, originals = config.view.mountpoint, config.roots[0].path
+    found = list(files_below(lake / "by-root" / ROOT))
+    if len(found) != files or sum(1 for _ in files_below(lake / "by-kind")) != assets:
+        return False
+    return all(is_same(path, originals / path.relative_to(lake / "by-root" / ROOT)) for path in found)
 
 
 def is_same(a: Path, b: Path) -> bool:
@@ -292,18 +296,15 @@ def files_below(directory: Path) -> Iterator[Path]:
 def summary(config: Config, status: Status, begun_at: float) -> str:
     files = sum(root.files for root in status.roots)
     photos = sum(1 for _ in files_below(config.view.mountpoint / "by-kind" / "image"))
-    embedded = embedded_since(config, begun_at)
+    embedded = rows_of(config, "lineage", f"stage = 'embed' AND started_at >= {begun_at!r}")
     return f"{files:,} files, {photos:,} of them photos; {status.parked_count:,} parked; {embedded:,} embedded now"
 
 
-def embedded_since(config: Config, begun_at: float) -> int:
-    """How many assets were embedded by this run, as their lineage tells it."""
+def rows_of(config: Config, table: str, where: str | None = None) -> int:
     import lance
 
-    lineage = config.lake_dir / "lineage.lance"
-    if not lineage.exists():
-        return 0
-    return int(lance.dataset(str(lineage)).count_rows(f"stage = 'embed' AND started_at >= {begun_at!r}"))
+    path = config.lake_dir / f"{table}.lance"
+    return int(lance.dataset(str(path)).count_rows(where)) if path.exists() else 0
 
 
 def where_to_look(config: Config) -> None:
