@@ -17,6 +17,9 @@ URGENT_S = 0.15
 """The longest an urgent batch waits for company."""
 QUIET_S = 0.02
 """An urgent batch goes at once when nothing else has come for this long."""
+REST = 3.0
+"""Under a stream of urgent batches the writer rests this many times as long as its last commit took: a commit costs
+about the same for 5 photos as for 50, so most of what it would take goes to decoders and models instead."""
 GROUPS_AT_ONCE = 8
 """What came while a commit ran goes into the next one, up to this many times the rows of a full group."""
 
@@ -37,6 +40,7 @@ class WaitingRoom:
     commit_s: float
     _items: deque[Waiting] = field(default_factory=deque)
     _rows: int = 0
+    _rest_until: float = float("-inf")
 
     def __bool__(self) -> bool:
         return bool(self._items)
@@ -53,8 +57,13 @@ class WaitingRoom:
             return 0.0
         due = self._items[0].arrived + self.commit_s
         if urgent := next((item for item in self._items if item.is_urgent), None):
-            due = min(due, urgent.arrived + URGENT_S, self._items[-1].arrived + QUIET_S)
+            soon = min(urgent.arrived + URGENT_S, self._items[-1].arrived + QUIET_S)
+            due = min(due, max(soon, self._rest_until))
         return due - now
+
+    def note_commit(self, began: float, ended: float) -> None:
+        """A commit took from then to then, on the monotonic clock."""
+        self._rest_until = ended + REST * (ended - began)
 
     def take(self) -> list[Waiting]:
         """The oldest batches, as many as one commit may hold: at least one, if any waits."""

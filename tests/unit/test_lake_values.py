@@ -14,7 +14,7 @@ from lakewatchd.core.asset import PathKey, Version
 from lakewatchd.lake import codec, schema
 from lakewatchd.lake.group import Group, rows_in
 from lakewatchd.lake.rows import Batch
-from lakewatchd.lake.waiting import GROUPS_AT_ONCE, QUIET_S, URGENT_S, Waiting, WaitingRoom
+from lakewatchd.lake.waiting import GROUPS_AT_ONCE, QUIET_S, REST, URGENT_S, Waiting, WaitingRoom
 
 file_names = (
     st.binary(max_size=40) | st.text(st.characters(exclude_categories=["Cs"]), max_size=40).map(str.encode)
@@ -61,6 +61,21 @@ class TestWaiting:
     async def test_urgent_does_not_wait_for_ever_for_quiet(self) -> None:
         arrivals = [(10.0 + n / 100, n == 0) for n in range(19)]
         assert (await self.room_with(*arrivals)).due_in_s(10.18) == pytest.approx(URGENT_S - 0.18)
+
+    async def test_a_stream_of_urgent_batches_lets_the_writer_rest(self) -> None:
+        room = await self.room_with((10.0, True))
+        room.note_commit(9.9, 10.0)
+        assert room.due_in_s(10.0) == pytest.approx(REST * 0.1)
+
+    async def test_rest_makes_nobody_wait_longer_than_a_backfill_does(self) -> None:
+        room = await self.room_with((10.0, True))
+        room.note_commit(5.0, 10.0)
+        assert room.due_in_s(10.0) == pytest.approx(1.0)
+
+    async def test_after_a_pause_urgent_is_urgent_again(self) -> None:
+        room = await self.room_with((10.0, True))
+        room.note_commit(9.0, 9.1)
+        assert room.due_in_s(10.0) == pytest.approx(QUIET_S)
 
     async def test_a_full_group_is_due(self) -> None:
         room = await self.room_with(*[(10.0, False)] * 20)
