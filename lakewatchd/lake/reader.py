@@ -7,7 +7,7 @@ yet is empty. Invariant: a reader never makes a writer wait.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from lakewatchd.core.asset import AssetId, Kind, PathKey
 from lakewatchd.lake import codec, durable
 from lakewatchd.lake.lance_errors import translated
+from lakewatchd.lake.lookup import Lookup
 from lakewatchd.lake.rows import AssetRow, GoldRow, OccurrenceRow, SpanRow, Vector
 from lakewatchd.lake.schema import (
     ASSETS,
@@ -75,6 +76,9 @@ class LakeReader:
         self._directory = directory
         self._db: Any = None
         self._tables: dict[str, Any] = {}
+        # What every index job asks for.
+        self._places = Lookup(self._occurrences_by_asset)
+        self._assets = Lookup(self._assets_by_id)
 
     async def occurrence(self, key: PathKey) -> OccurrenceRow | None:
         rows = await self._by_key(OCCURRENCES, "occurrence_id", [key.occurrence_id], codec.occurrences)
@@ -82,14 +86,14 @@ class LakeReader:
 
     async def occurrences_of(self, asset_id: AssetId) -> list[OccurrenceRow]:
         """All places where it was seen, gone ones included, by root and path."""
-        return await self.occurrences_of_many([asset_id])
+        return list(await self._places.get(asset_id))
 
     async def occurrences_of_many(self, asset_ids: Iterable[AssetId]) -> list[OccurrenceRow]:
         rows = await self._by_key(OCCURRENCES, "asset_id", asset_ids, codec.occurrences)
         return sorted(rows, key=lambda row: row.key)
 
     async def asset(self, asset_id: AssetId) -> AssetRow | None:
-        rows = await self.assets([asset_id])
+        rows = await self._assets.get(asset_id)
         return rows[0] if rows else None
 
     async def assets(self, asset_ids: Iterable[AssetId]) -> list[AssetRow]:
@@ -257,6 +261,15 @@ class LakeReader:
             async for rows in self._batches(spec, None, is_in(column, part)):
                 found.extend(decode(rows))
         return found
+
+    async def _occurrences_by_asset(self, asset_ids: Collection[AssetId]) -> dict[AssetId, list[OccurrenceRow]]:
+        found: dict[AssetId, list[OccurrenceRow]] = {}
+        for row in await self.occurrences_of_many(asset_ids):
+            found.setdefault(row.asset_id, []).append(row)
+        return found
+
+    async def _assets_by_id(self, asset_ids: Collection[AssetId]) -> dict[AssetId, list[AssetRow]]:
+        return {row.asset_id: [row] for row in await self.assets(asset_ids)}
 
     async def _stream(self, spec: TableSpec, decode: Callable[[pa.Table], Iterator[Row]]) -> AsyncIterator[Row]:
         async for rows in self._batches(spec, None, None):
