@@ -20,6 +20,8 @@ QUIET_S = 0.02
 REST = 3.0
 """Under a stream of urgent batches the writer rests this many times as long as its last commit took: a commit costs
 about the same for 5 photos as for 50, so most of what it would take goes to decoders and models instead."""
+FEW = 2
+"""So many urgent batches in one group are somebody's photo, not a stream, and never make the next one wait."""
 GROUPS_AT_ONCE = 8
 """What came while a commit ran goes into the next one, up to this many times the rows of a full group."""
 
@@ -41,6 +43,8 @@ class WaitingRoom:
     _items: deque[Waiting] = field(default_factory=deque)
     _rows: int = 0
     _rest_until: float = float("-inf")
+    _urgent_taken: int = 0
+    """In the last group."""
 
     def __bool__(self) -> bool:
         return bool(self._items)
@@ -62,8 +66,9 @@ class WaitingRoom:
         return due - now
 
     def note_commit(self, began: float, ended: float) -> None:
-        """A commit took from then to then, on the monotonic clock."""
-        self._rest_until = ended + REST * (ended - began)
+        """The commit of what was taken last took from then to then, on the monotonic clock."""
+        if self._urgent_taken > FEW:
+            self._rest_until = ended + REST * (ended - began)
 
     def take(self) -> list[Waiting]:
         """The oldest batches, as many as one commit may hold: at least one, if any waits."""
@@ -74,6 +79,7 @@ class WaitingRoom:
             rows = rows_in(taken[-1].batch)
             self._rows -= rows
             room -= rows
+        self._urgent_taken = sum(item.is_urgent for item in taken)
         return taken
 
     def take_all(self) -> list[Waiting]:

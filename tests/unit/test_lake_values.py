@@ -14,7 +14,7 @@ from lakewatchd.core.asset import PathKey, Version
 from lakewatchd.lake import codec, schema
 from lakewatchd.lake.group import Group, rows_in
 from lakewatchd.lake.rows import Batch
-from lakewatchd.lake.waiting import GROUPS_AT_ONCE, QUIET_S, REST, URGENT_S, Waiting, WaitingRoom
+from lakewatchd.lake.waiting import FEW, GROUPS_AT_ONCE, QUIET_S, REST, URGENT_S, Waiting, WaitingRoom
 
 file_names = (
     st.binary(max_size=40) | st.text(st.characters(exclude_categories=["Cs"]), max_size=40).map(str.encode)
@@ -62,20 +62,25 @@ class TestWaiting:
         arrivals = [(10.0 + n / 100, n == 0) for n in range(19)]
         assert (await self.room_with(*arrivals)).due_in_s(10.18) == pytest.approx(URGENT_S - 0.18)
 
+    async def after_commit(self, urgent: int, began: float, ended: float) -> WaitingRoom:
+        """A room with one urgent batch, come at 10 s, whose last group held so many."""
+        room = await self.room_with(*[(began, True)] * urgent, (began, False))
+        room.take()
+        room.note_commit(began, ended)
+        room.add(Waiting(batch(1), True, 10.0, asyncio.get_running_loop().create_future()))
+        return room
+
     async def test_a_stream_of_urgent_batches_lets_the_writer_rest(self) -> None:
-        room = await self.room_with((10.0, True))
-        room.note_commit(9.9, 10.0)
-        assert room.due_in_s(10.0) == pytest.approx(REST * 0.1)
+        assert (await self.after_commit(FEW + 1, 9.9, 10.0)).due_in_s(10.0) == pytest.approx(REST * 0.1)
 
     async def test_rest_makes_nobody_wait_longer_than_a_backfill_does(self) -> None:
-        room = await self.room_with((10.0, True))
-        room.note_commit(5.0, 10.0)
-        assert room.due_in_s(10.0) == pytest.approx(1.0)
+        assert (await self.after_commit(FEW + 1, 5.0, 10.0)).due_in_s(10.0) == pytest.approx(1.0)
 
     async def test_after_a_pause_urgent_is_urgent_again(self) -> None:
-        room = await self.room_with((10.0, True))
-        room.note_commit(9.0, 9.1)
-        assert room.due_in_s(10.0) == pytest.approx(QUIET_S)
+        assert (await self.after_commit(FEW + 1, 9.0, 9.1)).due_in_s(10.0) == pytest.approx(QUIET_S)
+
+    async def test_one_photo_in_a_backfill_does_not_wait_for_a_rest(self) -> None:
+        assert (await self.after_commit(FEW, 9.0, 10.0)).due_in_s(10.0) == pytest.approx(QUIET_S)
 
     async def test_a_full_group_is_due(self) -> None:
         room = await self.room_with(*[(10.0, False)] * 20)
