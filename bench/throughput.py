@@ -40,6 +40,8 @@ from lakewatchd.testing import LiveDaemon
 
 SHARE = 0.85
 ALONE_S = 8.0
+STATUS_MEMORY_S = 62.0
+"""``status`` tells the longest pause of the event loop in the last minute: that of the start is to be forgotten."""
 
 
 def main() -> None:
@@ -54,7 +56,7 @@ def main() -> None:
         for number, photo in enumerate(photos(count, seed=2)):
             drop(aside / f"IMG_{number:05}.jpg", photo)
         alone = [asyncio.run(rate_alone(aside, ALONE_S))]
-        busy = measure(running, aside, count)
+        busy = measure(running, aside, count, rest_s=2.5 if chosen.quick else STATUS_MEMORY_S)
         alone.append(asyncio.run(rate_alone(running.root / "new", ALONE_S)))
     busy.report(alone).show(chosen.json)
 
@@ -97,6 +99,7 @@ class Busy:
     def __init__(self, count: int, idle: Mapping[str, Usage]) -> None:
         self.count, self.idle = count, idle
         self.seconds = self.lag_ms = 0.0
+        self.is_lag_ours = False
         self.commits = 0
         self.after: Mapping[str, Usage] = {}
         self.peak_mb: dict[str, float] = {}
@@ -114,8 +117,9 @@ class Busy:
             Claim("images per second, embedding alone", model, "/s"),
             Claim("memory, idle with models loaded, all processes", sum(u.rss_mb for u in self.idle.values()), "MB"),
             Claim("memory, busy, all processes at their peaks", sum(self.peak_mb.values()), "MB"),
-            Claim.at_most("longest pause of the event loop", self.lag_ms, "ms", 50.0),
         ]
+        if self.is_lag_ours:
+            claims.append(Claim.at_most("longest pause of the event loop", self.lag_ms, "ms", 50.0))
         cost = {name: (u.cpu_s - self.idle.get(name, Usage()).cpu_s) / self.count for name, u in self.after.items()}
         total = sum(cost.values())
         ceiling = (os.cpu_count() or 1) / total
@@ -139,13 +143,13 @@ class Busy:
         )
 
 
-def measure(running: LiveDaemon, aside: Path, count: int) -> Busy:
-    """Start the daemon beside four of the photos, then give it the rest."""
+def measure(running: LiveDaemon, aside: Path, count: int, rest_s: float) -> Busy:
+    """Start the daemon beside four of the photos, leave it alone for ``rest_s``, then give it the others."""
     for path in sorted(aside.iterdir())[:4]:
         path.rename(running.root / path.name)
     running.start()
     running.wait_idle()
-    time.sleep(2.5)  # the lake's idle chores
+    time.sleep(rest_s)
     assert running.process is not None
     busy = Busy(count - 4, census(running.process.pid))
     commits = _gold(running).version
@@ -157,7 +161,7 @@ def measure(running: LiveDaemon, aside: Path, count: int) -> Busy:
     busy.seconds = time.perf_counter() - start
     busy.note(census(running.process.pid))
     busy.commits = _gold(running).version - commits
-    busy.lag_ms = status(running)["loop_lag_ms"]
+    busy.lag_ms, busy.is_lag_ours = status(running)["loop_lag_ms"], rest_s >= STATUS_MEMORY_S
     return busy
 
 

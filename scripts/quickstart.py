@@ -209,10 +209,14 @@ def wait_ready(config: Config, command: str, process: Process | None, is_ready: 
     with progress_bar(f"starting lakewatchd {command}"):
         while (ended := process is not None and process.poll() is not None) or not is_ready():
             if ended or time.monotonic() > until:
-                log = log_of(config, command)
-                tail = "\n".join(log.read_text(errors="replace").splitlines()[-12:])
-                raise LakewatchError(f"`lakewatchd {command}` did not come up:\n{tail}", f"see {log}")
+                raise failed(config, command, "did not come up")
             time.sleep(0.05)
+
+
+def failed(config: Config, command: str, how: str) -> LakewatchError:
+    log = log_of(config, command)
+    tail = "\n".join(log.read_text(errors="replace").splitlines()[-12:])
+    return LakewatchError(f"`lakewatchd {command}` {how}:\n{tail}", f"see {log}")
 
 
 def stop(process: Process) -> None:
@@ -253,8 +257,11 @@ def wait_indexed(config: Config) -> Status:
         def wait() -> dict[str, Any]:
             return ask(config.socket_path, "wait_idle", timeout_s=None)
 
-        backend.meanwhile(wait, look, every_s=0.2)
-    return backend.live_status(config)
+        try:
+            backend.meanwhile(wait, look, every_s=0.2)
+            return backend.live_status(config)
+        except DaemonDown as exc:
+            raise failed(config, "run", "ended") from exc
 
 
 def wait_shown(config: Config, files: int) -> None:

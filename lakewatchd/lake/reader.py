@@ -6,6 +6,7 @@ yet is empty. Invariant: a reader never makes a writer wait.
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -225,7 +226,7 @@ class LakeReader:
             if (table := await self._table(spec)) is not None:
                 with translated(f"counting {spec.name}"):
                     rows, version = await table.count_rows(), await table.version()
-                on_disk = durable.bytes_below(self._directory / f"{spec.name}.lance")
+                on_disk = await asyncio.to_thread(durable.bytes_below, self._directory / f"{spec.name}.lance")
                 counts.append(TableCounts(spec.name, rows, on_disk, version))
         return counts
 

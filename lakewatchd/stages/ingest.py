@@ -37,9 +37,11 @@ async def run(job: Job, ctx: Context) -> Result:
     key = place(job.payload)
     known = await ctx.known.at(key)
     version = None if ctx.files.why_ignored(key) else await ctx.files.look(key)
+    # The lake may say more than is known: the last try may have died before its ack.
+    before = await ctx.lake.occurrence(key)
     if version is None:
-        return await _gone(key, known, job, ctx)
-    if known is not None and known.version.is_same_as(version) and not job.attempts:
+        return _gone(key, known, before, job, ctx)
+    if known is not None and known.version.is_same_as(version) and _agree(known, before):
         return Result(Skip("unchanged"))
     started = ctx.clock.now(), ctx.clock.monotonic()
     try:
@@ -47,10 +49,10 @@ async def run(job: Job, ctx: Context) -> Result:
             key.path, root=ctx.files.root(key)
         )
     except FileNotFoundError:
-        return await _gone(key, known, job, ctx)
+        return _gone(key, known, before, job, ctx)
     if identity is None:
         return Result(Again(ctx.config.watch.settle_open_s))
-    return await _found(key, identity, known, job, ctx, started)
+    return _found(key, identity, known, before, job, ctx, started)
 
 
 async def _same_file(key: PathKey, version: Version, ctx: Context) -> Identity | None:
@@ -64,11 +66,16 @@ async def _same_file(key: PathKey, version: Version, ctx: Context) -> Identity |
     return Identity(row.asset_id, version, row.kind, row.mime)
 
 
-async def _found(
-    key: PathKey, identity: Identity, known: Occurrence | None, job: Job, ctx: Context, started: tuple[float, float]
+def _found(
+    key: PathKey,
+    identity: Identity,
+    known: Occurrence | None,
+    before: OccurrenceRow | None,
+    job: Job,
+    ctx: Context,
+    started: tuple[float, float],
 ) -> Result:
     now = ctx.clock.now()
-    before = await _before(key, known, job, ctx)
     row = OccurrenceRow(
         key=key,
         asset_id=identity.asset_id,
@@ -87,9 +94,9 @@ async def _found(
     )
 
 
-async def _gone(key: PathKey, known: Occurrence | None, job: Job, ctx: Context) -> Result:
-    before = await _before(key, known, job, ctx)
-    if known is None and before is None:
+def _gone(key: PathKey, known: Occurrence | None, before: OccurrenceRow | None, job: Job, ctx: Context) -> Result:
+    was_there = before is not None and before.presence is not Presence.GONE
+    if known is None and not was_there:
         return Result(Skip("never seen"))
     then = tuple(plan.index_spec(left, job.priority) for left in _assets(known, before))
     done = Done(then=then, gone=(key,))
@@ -99,11 +106,8 @@ async def _gone(key: PathKey, known: Occurrence | None, job: Job, ctx: Context) 
     return Result(done, Batch(occurrences=(gone,)))
 
 
-async def _before(key: PathKey, known: Occurrence | None, job: Job, ctx: Context) -> OccurrenceRow | None:
-    """What the lake says of the place. It may say more than is known: the last try may have died before its ack."""
-    if known is None and not job.attempts:
-        return None
-    return await ctx.lake.occurrence(key)
+def _agree(known: Occurrence, before: OccurrenceRow | None) -> bool:
+    return before is not None and before.asset_id == known.asset_id and before.presence is not Presence.GONE
 
 
 def _assets(known: Occurrence | None, before: OccurrenceRow | None) -> list[AssetId]:
