@@ -34,11 +34,13 @@ class LakewatchError(Exception):
     """Base of all. ``message`` says what is wrong, ``hint`` what the operator can do about it."""
 
     exit_code = 1
+    usual_hint: str | None = None
+    """What to do where the one who raises knows no better."""
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint or self.usual_hint
 
     @property
     def reason(self) -> str:
@@ -108,16 +110,16 @@ class AssetError(LakewatchError):
 
 
 class UnsupportedMedia(AssetError):
-    pass
+    usual_hint = "nothing here can decode it; leave it out with a .lakeignore file, or keep it as it is"
 
 
 class DamagedMedia(AssetError):
-    pass
+    usual_hint = "mend or replace the file: it is tried again by itself; or: lakewatchd queue retry PATH"
 
 
 class TooLarge(AssetError):
-    pass
+    usual_hint = "raise the limit under [decode], then: lakewatchd queue retry PATH"
 
 
 class NotReadable(AssetError):
-    pass
+    usual_hint = "let the daemon's user read it, then: lakewatchd queue retry PATH"

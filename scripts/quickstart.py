@@ -57,6 +57,8 @@ def main() -> int:
         place = args.place.absolute()
         if args.stop:
             return stop_view(place)
+        if args.directory and not args.directory.is_dir():
+            raise LakewatchError(f"{args.directory} is not a directory", "name the directory to index, or none at all")
         config = write_config(place, args.directory.resolve() if args.directory else sample(place))
         fetch_models(config)
         return show(config, once=args.once)

@@ -53,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lakewatchd",
+        allow_abbrev=False,
         description="Watches directory trees, indexes what is in them, and shows it as folders and answers.",
         epilog=_EPILOG,
         formatter_class=EXAMPLES,
@@ -82,6 +83,7 @@ def _complete(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         for action in parser._actions:
             if isinstance(action, argparse._SubParsersAction):
                 _complete(action)
+        parser.allow_abbrev = False
         parser.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
         parser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 

@@ -18,8 +18,9 @@ examples:
   lakewatchd queue pause      (and: lakewatchd queue resume)
 """
 _RETRY_EPILOG = """\
-example:
-  lakewatchd queue retry --path /srv/photos/2024/broken.jpg
+examples:
+  lakewatchd queue retry /srv/photos/2024/broken.jpg
+  lakewatchd queue retry --reason damaged-media
 
 Exit code 1 if nothing matched.
 """
@@ -48,7 +49,7 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
     retry = actions.add_parser("retry", help="try parked jobs again", epilog=_RETRY_EPILOG, formatter_class=EXAMPLES)
     which = retry.add_mutually_exclusive_group(required=True)
     which.add_argument("--reason", help="all that were parked for it")
-    which.add_argument("--path", help="the jobs of one file")
+    which.add_argument("path", nargs="?", metavar="PATH", help="the jobs of one file")
     which.add_argument("--all", action="store_true", help="every parked job")
     retry.add_argument("--stage", help="only jobs of this stage")
     retry.set_defaults(func=_retry)

@@ -43,7 +43,7 @@ def status_view(status: Status, clock: Clock | None = None) -> RenderableType:
 def queue_view(listing: QueueListing) -> RenderableType:
     """``lakewatchd queue list``: reasons with their counts, then the jobs one by one."""
     if not listing.total:
-        return Text("nothing is queued")
+        return Text("nothing waits and nothing is parked")
     table = _grid("stage", "state", "priority", "tries", "what", "why", right=("tries",))
     for item in listing.items:
         why = f"{item.reason}: {item.message}" if item.reason else item.message

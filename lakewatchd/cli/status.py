@@ -19,7 +19,7 @@ _EPILOG = """\
 examples:
   lakewatchd status
   lakewatchd status --watch
-  cp holiday/*.jpg /srv/photos/ && lakewatchd status --wait && ls /mnt/lake/by-tag
+  cp holiday/*.jpg /srv/photos/ && lakewatchd status --wait     (the view follows within a second)
   lakewatchd status --json | jq .headline
 
 When the daemon is down, its files are read instead; the exit code is 3 then.
@@ -70,7 +70,10 @@ def as_json(status: Status) -> dict[str, object]:
 
 def _exit_code(status: Status) -> int:
     if status.pid is None:
-        say("the daemon is not running; this is what its files tell. Start it: systemctl start lakewatchd")
+        say(
+            "the daemon is not running; this is what its files tell. "
+            "Start it: systemctl start lakewatchd, or lakewatchd run"
+        )
         return 3
     return 0
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,6 @@ IDLE_POLL_S = 0.05
 def table(daemon: Daemon, reporter: report.Reporter) -> Mapping[str, Handler]:
     """Name -> handler, for :class:`~lakewatchd.control.ControlServer`."""
     orders = {
-        "wait_idle": _wait_idle,
         "scan": _scan,
         "queue_list": _queue_list,
         "queue_retry": _queue_retry,
@@ -45,16 +46,23 @@ def table(daemon: Daemon, reporter: report.Reporter) -> Mapping[str, Handler]:
         answer: Json = to_json(await reporter.status())
         return answer
 
-    return {"status": status, **{name: bind(order) for name, order in orders.items()}}
+    async def wait_idle(_args: Json) -> Json:
+        answer = await _wait_idle(daemon)
+        reporter.renew()  # whoever waited asks for the status next
+        return answer
+
+    return {"status": status, "wait_idle": wait_idle, **{name: bind(order) for name, order in orders.items()}}
 
 
-async def _wait_idle(daemon: Daemon, _args: Json) -> Json:
+async def _wait_idle(daemon: Daemon) -> Json:
     """Return when all that was on disk at the call has been seen, and nothing is left to do but parked jobs."""
     waits = (source.wait_caught_up() for source in daemon.sources.values())
     for outcome in await asyncio.gather(*waits, return_exceptions=True):
         if isinstance(outcome, BaseException) and not isinstance(outcome, RootAway):  # an away root has nothing to say
             raise outcome
-    while (await daemon.queue_thread(daemon.queue.counts)).pending:  # noqa: ASYNC110 - the queue is not ours to hook
+    while (await daemon.queue_thread(daemon.queue.counts)).pending:
+        if daemon.paused:
+            raise LakewatchError("the queue is paused: what is left will not be done", "lakewatchd queue resume")
         await asyncio.sleep(IDLE_POLL_S)
     return {"parked": (await daemon.queue_thread(daemon.queue.counts)).jobs(JobState.PARKED)}
 
@@ -111,12 +119,14 @@ async def _retry_path(daemon: Daemon, key: PathKey) -> int:
 
 
 async def _queue_pause(daemon: Daemon, _args: Json) -> Json:
-    await daemon.queue_thread(daemon.queue.pause, "*", "asked for")
+    await daemon.queue_thread(daemon.queue.pause, "*", "a person asked for it")
+    daemon.paused = await daemon.queue_thread(daemon.queue.paused)
     return {"count": 1}
 
 
 async def _queue_resume(daemon: Daemon, _args: Json) -> Json:
     resumed = await daemon.queue_thread(daemon.queue.resume, "*")
+    daemon.paused = await daemon.queue_thread(daemon.queue.paused)
     daemon.pool.wake()
     return {"count": int(resumed)}
 
@@ -133,8 +143,9 @@ async def _explain(daemon: Daemon, args: Json) -> Json:
 
 async def explain(daemon: Daemon, key: PathKey) -> Explanation:
     """All that is known of one place, and what will happen next."""
-    facts = [Fact("place", key.text)]
-    ignored = daemon.context.files.why_ignored(key)
+    facts, ignored = [Fact("place", key.text)], None
+    with contextlib.suppress(RootAway):
+        ignored = await daemon.sources[key.root].explain(key.path)
     if ignored:
         return Explanation(
             key.text, (*facts, Fact("ignored by", ignored)), "left out by rule: it is in no table and no view"
@@ -160,8 +171,8 @@ def _unknown(daemon: Daemon, key: PathKey, was_known: bool) -> str:
     if was_known:
         return "it was here once and is gone"
     if daemon.sources[key.root].status.settling:
-        return "not known yet: it may be settling; it is taken up once its size and time stop moving"
-    return "not known: no such file, or it is queued and will be looked at soon"
+        return "not known yet: if it is there it is settling, and taken up once its size and time stop moving"
+    return "not known: there is no such file, or it was not looked at yet (`lakewatchd status` tells what is queued)"
 
 
 async def _asset_facts(daemon: Daemon, asset_id: str) -> list[Fact]:
@@ -185,7 +196,7 @@ async def _asset_facts(daemon: Daemon, asset_id: str) -> list[Fact]:
 
 def _place(daemon: Daemon, text: str) -> PathKey:
     """The place a path of this machine names. Raises :class:`LakewatchError` if no root holds it."""
-    path = Path(text_path(text))
+    path = Path(os.path.normpath(text_path(text)))
     for root in daemon.config.roots:
         if path.is_relative_to(root.path):
             inside = str(path.relative_to(root.path))

@@ -22,6 +22,7 @@ from lakewatchd.lake.reader import LakeReader
 from lakewatchd.lake.tables import LakeWriter
 from lakewatchd.media.sandbox import Decoders
 from lakewatchd.models.client import Inference
+from lakewatchd.queue.report import PausedScope
 from lakewatchd.queue.store import QueueStore
 from lakewatchd.queue.worker import WorkerPool
 from lakewatchd.sources.live import RootSource
@@ -52,6 +53,8 @@ class Daemon:
     lag: telemetry.LoopLag = field(default_factory=telemetry.LoopLag)
     started_s: float = field(default_factory=time.monotonic)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    paused: tuple[PausedScope, ...] = ()
+    """What a person has paused, as of the last order and the start."""
 
     async def handle(self, job: Job) -> Handled:
         """A job in, a verdict out; its rows are on their way to the lake."""

@@ -70,6 +70,10 @@ class Reporter:
         self._lake: Costly[LakeView] = Costly()
         self._known: Costly[dict[str, int]] = Costly()
 
+    def renew(self) -> None:
+        """Forget what was remembered: the next report is of that very moment."""
+        self._queue, self._lake, self._known = Costly(), Costly(), Costly()
+
     async def headline(self) -> str:
         """The one sentence for systemd; asks the queue, not the lake."""
         return (await self._status(LakeView())).headline
@@ -100,9 +104,16 @@ class Reporter:
             models=_models(resolved, loaded),
             lake=lake,
             loop_lag_ms=daemon.lag.max_ms,
-            paused="; ".join(f"{scope}: {reason}" for scope, reason in daemon.pool.paused.items()),
-            problems=_problems(resolved),
+            paused=_paused(daemon),
+            problems=_no_roots(daemon.config) + _problems(resolved),
         )
+
+
+def _paused(daemon: Daemon) -> str:
+    """What rests, whether a person said so or something it needs is away."""
+    by_hand = [f"{scope.reason}; go on with: lakewatchd queue resume" for scope in daemon.paused]
+    missing = [f"{scope}: {reason}" for scope, reason in daemon.pool.paused.items()]
+    return "; ".join(by_hand + missing)
 
 
 def _queue_facts(daemon: Daemon) -> QueueFacts:
@@ -116,7 +127,8 @@ def _known_files(daemon: Daemon) -> dict[str, int]:
 def status_from_files(config: Config) -> Status:
     """What the files of a stopped daemon tell. ``pid`` is None."""
     if not config.queue_path.exists():
-        return Status(__version__, problems=(Problem("nothing is indexed yet", "start it: lakewatchd run"),))
+        begin = (Problem("nothing is indexed yet", "start it: lakewatchd run"),)
+        return Status(__version__, problems=_no_roots(config) or begin)
     reader = QueueReader.open_readonly(config.queue_path)
     try:
         counts, parked = reader.counts(), reader.parked(limit=PARKED_SHOWN)
@@ -255,6 +267,15 @@ def _models(resolved: Resolved, loaded: set[Role]) -> tuple[ModelView, ...]:
         elif problem:
             views.append(ModelView(role.value, "", "missing", problem))
     return tuple(views)
+
+
+def _no_roots(config: Config) -> tuple[Problem, ...]:
+    if config.roots:
+        return ()
+    where = path_text(str(config.source)) if config.source else "a configuration file (see `lakewatchd --help`)"
+    return (
+        Problem("no root is configured: there is nothing to watch", f"add a [[root]] with name and path to {where}"),
+    )
 
 
 def _problems(resolved: Resolved) -> tuple[Problem, ...]:

@@ -75,6 +75,7 @@ async def _serve(daemon: Daemon, on_ready: Callable[[Daemon], None] | None) -> N
     reporter = Reporter(daemon)
     control = ControlServer(daemon.config.socket_path, orders.table(daemon, reporter))
     async with asyncio.TaskGroup() as tasks:
+        daemon.paused = await daemon.queue_thread(daemon.queue.paused)
         tasks.create_task(daemon.pool.run(), name="pool")
         await daemon.queue_stale()
         sources = [tasks.create_task(source.run(), name=source.root.name) for source in daemon.sources.values()]

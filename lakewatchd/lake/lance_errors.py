@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from lakewatchd.errors import Busy, FatalError, LakewatchError, OutOfSpace
 
 _FULL = (f"os error {errno.ENOSPC}", f"os error {errno.EDQUOT}", "No space left", "Disk quota exceeded")
+_DENIED = (f"os error {errno.EACCES}", f"os error {errno.EPERM}", "Permission denied")
 _CONFLICT = ("commit conflict", "Commit conflict", "CommitConflict", "conflicted", "concurrent transaction")
 
 
@@ -27,6 +28,8 @@ def _error(doing: str, exc: Exception) -> LakewatchError:
         return OutOfSpace(f"no space left while {doing}", "free space on the file system of the lake")
     if any(sign in says for sign in _CONFLICT):
         return Busy(f"another commit came first while {doing}")
+    if isinstance(exc, PermissionError) or any(sign in says for sign in _DENIED):
+        return FatalError(f"not allowed: {doing}: {says}", "run it as the user that owns the lake (and the service)")
     return FatalError(
         f"{doing} failed: {says}", "lakewatchd check; if the lake is damaged, move it away: it is rebuilt"
     )

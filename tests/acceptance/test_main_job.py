@@ -274,3 +274,19 @@ def test_the_loop_answers_while_a_thousand_files_arrive(daemon: LiveDaemon) -> N
     make_tree(daemon.root, {f"{i % 10}/{i}.txt": f"note {i}\n" for i in range(1000)})
     daemon.wait_idle(280)
     assert len(gold(daemon)) == 1000
+
+
+def test_a_pause_shows_and_holds_the_work(daemon: LiveDaemon) -> None:
+    daemon.run("queue", "pause")
+    (daemon.root / "held.txt").write_text("held\n")
+    daemon.run("scan")
+    status = json.loads(daemon.run("status", "--json").stdout)
+    assert "lakewatchd queue resume" in status["paused"]
+    assert "paused" in status["headline"]
+    waited = daemon.run("status", "--wait", check=False)
+    assert waited.returncode == 1
+    assert "paused" in waited.stderr
+    assert gold(daemon) == {}
+    daemon.run("queue", "resume")
+    daemon.wait_idle()
+    assert "held.txt" in gold(daemon)

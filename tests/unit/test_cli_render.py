@@ -68,7 +68,7 @@ def test_queue_list() -> None:
     text = drawn(render.queue_view(s.QueueListing(STATUS.parked, (item,), total=3)))
     assert "3 damaged-media" in text and "damaged-media: truncated" in text and "2 more" in text
     assert "\x1b" not in text
-    assert drawn(render.queue_view(s.QueueListing())) == "nothing is queued\n"
+    assert drawn(render.queue_view(s.QueueListing())) == "nothing waits and nothing is parked\n"
 
 
 def test_explanation() -> None:

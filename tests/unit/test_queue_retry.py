@@ -24,9 +24,13 @@ def job(attempts: int = 0) -> Job:
     ("error", "attempts", "expected"),
     [
         (errors.DamagedMedia("bad header", "copy it again"), 0, Park("damaged-media", "bad header", "copy it again")),
-        (errors.UnsupportedMedia("no decoder"), 0, Park("unsupported-media", "no decoder")),
-        (errors.TooLarge("big"), 0, Park("too-large", "big")),
-        (errors.NotReadable("denied"), 0, Park("not-readable", "denied")),
+        (
+            errors.UnsupportedMedia("no decoder"),
+            0,
+            Park("unsupported-media", "no decoder", errors.UnsupportedMedia.usual_hint),
+        ),
+        (errors.TooLarge("big"), 0, Park("too-large", "big", errors.TooLarge.usual_hint)),
+        (errors.NotReadable("denied"), 0, Park("not-readable", "denied", errors.NotReadable.usual_hint)),
         (errors.Busy("locked"), 2, Park("busy", "locked")),
         (errors.TimedOut("slow"), 2, Park("timed-out", "slow")),
         (errors.WorkerDied("gone"), 7, Park("worker-died", "gone")),
