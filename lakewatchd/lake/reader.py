@@ -77,12 +77,13 @@ class LakeReader:
         self._directory = directory
         self._db: Any = None
         self._tables: dict[str, Any] = {}
-        # What every index job asks for.
+        # What every job asks for.
+        self._at = Lookup(self._occurrences_by_id)
         self._places = Lookup(self._occurrences_by_asset)
         self._assets = Lookup(self._assets_by_id)
 
     async def occurrence(self, key: PathKey) -> OccurrenceRow | None:
-        rows = await self._by_key(OCCURRENCES, "occurrence_id", [key.occurrence_id], codec.occurrences)
+        rows = await self._at.get(key.occurrence_id)
         return rows[0] if rows else None
 
     async def occurrences_of(self, asset_id: AssetId) -> list[OccurrenceRow]:
@@ -262,6 +263,10 @@ class LakeReader:
             async for rows in self._batches(spec, None, is_in(column, part)):
                 found.extend(decode(rows))
         return found
+
+    async def _occurrences_by_id(self, ids: Collection[str]) -> dict[str, list[OccurrenceRow]]:
+        rows = await self._by_key(OCCURRENCES, "occurrence_id", ids, codec.occurrences)
+        return {row.key.occurrence_id: [row] for row in rows}
 
     async def _occurrences_by_asset(self, asset_ids: Collection[AssetId]) -> dict[AssetId, list[OccurrenceRow]]:
         found: dict[AssetId, list[OccurrenceRow]] = {}
