@@ -66,6 +66,7 @@ class LiveDaemon:
     settings: str = ""
     """More TOML for the configuration."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    root_name: str = "nas"
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -86,7 +87,7 @@ class LiveDaemon:
         if self.models is not None and not (self.state / "models").exists():
             (self.state / "models").symlink_to(self.models)
         self.config.write_text(
-            f'[[root]]\nname = "nas"\npath = "{self.root}"\n\n'
+            f'[[root]]\nname = "{self.root_name}"\npath = "{self.root}"\n\n'
             f'[daemon]\nstate_dir = "{self.state}"\nruntime_dir = "{self.base / "run"}"\n\n'
             f'[view]\nmountpoint = "{self.base / "mnt"}"\n\n{self.settings}'
         )

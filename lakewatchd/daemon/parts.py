@@ -6,13 +6,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from lakewatchd import telemetry
 from lakewatchd.config import Config
+from lakewatchd.core.asset import PathKey
 from lakewatchd.core.clock import Clock
 from lakewatchd.core.event import FileEvent
 from lakewatchd.core.job import Handled, Job, Priority
@@ -80,6 +82,21 @@ class Daemon:
         await self.queue_thread(self.queue.put, jobs(events))
         self.pool.wake()
 
+    async def queue_unwatched(self) -> int:
+        """Files of roots that were taken out of the configuration are to be looked at, and found ignored.
+
+        What was derived from them is kept for ``keep_gone_days``: putting the root back costs no second embedding.
+        """
+        count = 0
+        for root in await self.queue_thread(self.queue.seen.roots):
+            places = self.queue.seen.under(root, "") if root not in self.sources else iter(())
+            while keys := await self.queue_thread(_page, places):
+                specs = [ingest.spec(key, Priority.BACKFILL) for key in keys]
+                count += await self.queue_thread(self.queue.put, specs)
+        if count:
+            _log.info("%d files lie in roots that are not configured any more: they are taken out", count)
+        return count
+
     async def queue_stale(self) -> int:
         """Work that today's code, models or settings would do differently goes into the queue."""
         count = 0
@@ -92,3 +109,7 @@ class Daemon:
         if count:
             _log.info("%d assets were made by other code, models or settings: they are queued", count)
         return count
+
+
+def _page(places: Iterator[PathKey]) -> list[PathKey]:
+    return list(itertools.islice(places, STALE_BATCH))

@@ -21,11 +21,11 @@ from lakewatchd.config import Config
 from lakewatchd.control import ControlServer
 from lakewatchd.core.clock import Clock, SystemClock
 from lakewatchd.core.job import Handled, Job, Lane
-from lakewatchd.daemon import orders
+from lakewatchd.daemon import orders, repair
 from lakewatchd.daemon.parts import Daemon
 from lakewatchd.daemon.report import Reporter
 from lakewatchd.daemon.wiring import KnownPlaces, QueueThread, RootFiles, ScanMemory
-from lakewatchd.errors import ConfigError, LakewatchError
+from lakewatchd.errors import ConfigError, FatalError, LakewatchError, PauseError, TransientError
 from lakewatchd.lake.reader import LakeReader
 from lakewatchd.lake.schema import Dims
 from lakewatchd.lake.tables import LakeWriter, serving
@@ -72,14 +72,16 @@ def _stop(daemon: Daemon, loop: asyncio.AbstractEventLoop) -> None:
 
 
 async def _serve(daemon: Daemon, on_ready: Callable[[Daemon], None] | None) -> None:
+    await repair.agree(daemon)
     reporter = Reporter(daemon)
     control = ControlServer(daemon.config.socket_path, orders.table(daemon, reporter))
     async with asyncio.TaskGroup() as tasks:
         daemon.paused = await daemon.queue_thread(daemon.queue.paused)
         tasks.create_task(daemon.pool.run(), name="pool")
+        await daemon.queue_unwatched()
         await daemon.queue_stale()
         sources = [tasks.create_task(source.run(), name=source.root.name) for source in daemon.sources.values()]
-        chores = {"lag": daemon.lag.run(), "report": _report(reporter), "purge": _purge(daemon)}
+        chores = {"lag": daemon.lag.run(), "report": _report(daemon, reporter), "purge": _purge(daemon)}
         side = [tasks.create_task(chore, name=name) for name, chore in chores.items()]
         await control.start()
         try:
@@ -96,12 +98,14 @@ async def _serve(daemon: Daemon, on_ready: Callable[[Daemon], None] | None) -> N
             await daemon.pool.drain(daemon.config.daemon.drain_s)
 
 
-async def _report(reporter: Reporter) -> None:
+async def _report(daemon: Daemon, reporter: Reporter) -> None:
     """Tell systemd how it goes. The watchdog is fed from here: a loop that hangs stops feeding it."""
     interval = telemetry.watchdog_interval_s()
     every = min(STATUS_S, interval) if interval else STATUS_S
     before = ""
     while True:
+        if not daemon.writer.is_running:
+            raise FatalError("the lake's writer ended by itself", "see the log above; systemd starts the daemon again")
         headline = await reporter.headline()
         if headline != before:
             telemetry.notify_status(headline)
@@ -114,7 +118,10 @@ async def _purge(daemon: Daemon) -> None:
     """Forget, once a day, what has been gone for longer than it is kept for a return."""
     keep_s = daemon.config.lake.keep_gone_days * 86400
     while True:
-        await daemon.writer.purge(daemon.clock.now() - keep_s)
+        try:
+            await daemon.writer.purge(daemon.clock.now() - keep_s)
+        except (PauseError, TransientError) as exc:  # a full disk, say: it can wait until tomorrow
+            _log.warning("old rows were not purged: %s", exc.message)
         await asyncio.sleep(PURGE_S)
 
 
@@ -200,9 +207,12 @@ def _stages(config: Config, resolved: Resolved, taxonomy: Taxonomy) -> dict[str,
 
 def _own_places(config: Config) -> frozenset[tuple[int, int]]:
     """(device, inode) of what is ours: never indexed, should it lie below a root after all."""
-    places = (config.daemon.state_dir, config.daemon.runtime_dir, config.view.mountpoint)
-    stats = [place.stat() for place in places if place.exists()]
-    return frozenset((stat.st_dev, stat.st_ino) for stat in stats)
+    found = set[tuple[int, int]]()
+    for place in (config.daemon.state_dir, config.daemon.runtime_dir, config.view.mountpoint):
+        with contextlib.suppress(OSError):  # not there, or the mount of a view that was killed
+            stat = place.stat()
+            found.add((stat.st_dev, stat.st_ino))
+    return frozenset(found)
 
 
 def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:

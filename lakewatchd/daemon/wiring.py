@@ -85,7 +85,7 @@ class RootFiles:
     def _source(self, key: PathKey) -> RootSource:
         source = self._sources.get(key.root)
         if source is None:
-            raise RootAway(f"root {key.root!r} is not configured any more", "add it back, or let its assets expire")
+            raise RootAway(f"root {key.root!r} is not configured any more", "its files are taken out of the lake")
         return source
 
     def root(self, key: PathKey) -> str:
@@ -94,6 +94,8 @@ class RootFiles:
         return str(source.root.path)
 
     def why_ignored(self, key: PathKey) -> str | None:
+        if key.root not in self._sources:
+            return "its root is not configured any more"
         return self._source(key).why_ignored(key.path)
 
     async def look(self, key: PathKey) -> Version | None:

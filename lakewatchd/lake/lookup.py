@@ -17,9 +17,9 @@ from lakewatchd.errors import LakewatchError
 
 Row = TypeVar("Row")
 
-REST = 20.0
-"""How many times as long as the last query took the next one waits for company: lookups take 5 % of one core."""
-REST_MAX_S = 0.2
+REST = 8.0
+"""How many times as long as the last query took the next one waits for company: lookups take a ninth of one core."""
+REST_MAX_S = 0.1
 
 
 @dataclass(slots=True)

@@ -152,6 +152,11 @@ class LakeWriter:
             self._is_stopping = True
             self._fail_the_rest()
 
+    @property
+    def is_running(self) -> bool:
+        """False once :meth:`run` has ended or was asked to."""
+        return not self._is_stopping
+
     def stop(self) -> None:
         """Let :meth:`run` commit what waits, and return."""
         self._is_stopping = True

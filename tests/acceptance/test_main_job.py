@@ -290,3 +290,22 @@ def test_a_pause_shows_and_holds_the_work(daemon: LiveDaemon) -> None:
     daemon.run("queue", "resume")
     daemon.wait_idle()
     assert "held.txt" in gold(daemon)
+
+
+def test_a_root_taken_out_of_the_configuration_leaves_and_comes_back(daemon: LiveDaemon, tmp_path: Path) -> None:
+    make_tree(daemon.root, {"a.txt": poem(1), "b/c.txt": poem(2)})
+    daemon.wait_idle()
+    chunked = runs_of(daemon, "chunk")
+    assert daemon.stop() == 0
+    other = tmp_path / "other"
+    make_tree(other, {"x.txt": poem(3)})
+    kept, daemon.root, daemon.root_name = daemon.root, other, "other"
+    daemon.start()
+    daemon.wait_idle()
+    assert list(gold(daemon)) == ["x.txt"]
+    assert daemon.stop() == 0
+    daemon.root, daemon.root_name = kept, "nas"
+    daemon.start()
+    daemon.wait_idle()
+    assert sorted(gold(daemon)) == ["a.txt", "b/c.txt"]
+    assert runs_of(daemon, "chunk") == chunked + 1, "only x.txt was new work"
