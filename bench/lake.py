@@ -142,7 +142,7 @@ async def bench_view(base: Path, rows: int) -> None:
             assert len(changes.gold) == 1
         start = time.perf_counter()
         for number in range(100):
-            await reader.occurrences_of(f"{number:064x}")
+            await reader.occurrences_of_many([f"{number:064x}"])
         by_key = (time.perf_counter() - start) / 100
     print(f"\nview of {rows}: all rows {whole:.2f} s, 1 change {1000 * statistics.median(took):.1f} ms, ", end="")
     print(f"occurrences of one asset {1000 * by_key:.1f} ms")
