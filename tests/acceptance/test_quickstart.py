@@ -98,9 +98,9 @@ def test_once_leaves_the_view_and_later_runs_embed_nothing_twice(
     assert same(place, files), "the view was waited for"
     assert view_of(place) == first is not None, "the mounted view is used again"
 
-    other = make_tree(tmp_path / "other", {"only.txt": "one"})
-    shutil.copy(files / "picture.jpg", other)
-    assert embedded(quickstart(other, "--once")) == 1
+    other = shutil.copytree(files, tmp_path / "other")
+    (other / "picture.jpg").rename(other / "renamed.jpg")
+    assert embedded(quickstart(other, "--once")) == 0, "the same content in another directory"
     assert same(place, other), "a view of another directory is replaced"
 
     second = view_of(place)
