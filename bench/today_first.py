@@ -18,6 +18,7 @@ import random
 import statistics
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.common import (
@@ -55,17 +56,44 @@ def main() -> None:
         write_texts(running.root / "old", files)
         running.start()
         wait_for_backfill(running, int(0.9 * files))
-        queued_before = status(running)["queued"]
+        queued_before, before = status(running)["queued"], Progress.of(running)
         (first,) = drop_each(running, mountpoint, "first", pictures[-1:])
         busy = drop_each(running, mountpoint, "busy", pictures[drops:-1])
-        left = status(running)["queued"]
-        if not left:
-            sys.exit("the backfill was over before the last drop: nothing was shown")
+        left, worked = status(running)["queued"], Progress.of(running).since(before)
+        if not left or not worked.looked_at + worked.indexed > len(busy) + 1:
+            sys.exit(
+                f"the backfill was over, or stood still, during the drops: nothing was shown ({left} left, {worked})"
+            )
         parts = breakdown(running, [first, *busy])
     found = report(idle, busy, queued_before, left)
+    found.details += [
+        f"meanwhile {worked.looked_at:,} files were looked at and {worked.indexed:,} indexed, drops included"
+    ]
     found.details += [f"first drop after the start, which loads the models of pictures: {first.by_kind_s:.2f} s"]
     found.details += [f"  {name:24} {', '.join(f'{one:.2f}' for one in spent)} s" for name, spent in parts.items()]
     found.show(chosen.json)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What the lake holds: proof that the backfill goes on, as the length of the queue is not.
+
+    A file that was looked at leaves another job behind, so the queue is as long as before.
+    """
+
+    looked_at: int
+    indexed: int
+
+    @classmethod
+    def of(cls, running: LiveDaemon) -> Progress:
+        import lance
+
+        lake = running.state / "lake"
+        places, gold = (lance.dataset(str(lake / f"{name}.lance")) for name in ("bronze_occurrences", "gold_assets"))
+        return cls(places.count_rows(), gold.count_rows())
+
+    def since(self, before: Progress) -> Progress:
+        return Progress(self.looked_at - before.looked_at, self.indexed - before.indexed)
 
 
 def report(idle: list[Sighting], busy: list[Sighting], queued_before: int, left: int) -> Report:
