@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,6 @@ from lakewatchd import errors
 Row = tuple[Any, ...]
 Connection = sqlite3.Connection
 Cursor = sqlite3.Cursor
-
-STEPS = ("schema.sql",)
-"""Files that bring an empty database to the current schema, in order. ``user_version`` counts those applied."""
 
 BUSY_TIMEOUT_S = 5.0
 
@@ -33,6 +32,22 @@ _PRAGMAS = (
     "wal_autocheckpoint = 4096",  # pages. Batches touch random pages: a page rewritten before the checkpoint is free.
     "journal_size_limit = 67108864",  # bytes, so that one flood does not leave a huge log behind
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """A file ``migrations/NNNN_name.sql``. ``PRAGMA user_version`` is the number of the last one that was applied."""
+
+    number: int
+    script: str
+
+
+@cache
+def migrations() -> tuple[Migration, ...]:
+    """All there are, in the order in which they are applied."""
+    files = resources.files(__package__).joinpath("migrations").iterdir()
+    found = sorted((file.name, file) for file in files if file.name.endswith(".sql"))
+    return tuple(Migration(int(name[:4]), file.read_text("utf-8")) for name, file in found)
 
 
 class Database:
@@ -97,29 +112,30 @@ class Database:
             return self._connection.execute(sql, args).fetchall()
 
     def _check_version(self, readonly: bool) -> None:
-        version = self._version()
-        if version > len(STEPS):
+        version, newest = self._version(), migrations()[-1].number
+        if version > newest:
             raise errors.SchemaTooNew(
-                f"{self.path} has schema {version}, this lakewatchd knows up to {len(STEPS)}",
+                f"{self.path} has schema {version}, this lakewatchd knows up to {newest}",
                 f"upgrade lakewatchd, or {_REBUILD}",
             )
-        if readonly and version < len(STEPS):
+        if readonly and version < newest:
             raise errors.Busy(f"{self.path} has schema {version} and waits for the daemon to migrate it")
 
     def _prepare(self) -> None:
         for pragma in _PRAGMAS:
             self._connection.execute(f"PRAGMA {pragma}")
-        while (done := self._version()) < len(STEPS):
-            self._apply(done)
+        for migration in migrations():
+            if migration.number > self._version():
+                self._apply(migration)
 
-    def _apply(self, step: int) -> None:
-        script = resources.files(__package__).joinpath(STEPS[step]).read_text()
+    def _apply(self, migration: Migration) -> None:
+        """The whole step and its number, or nothing: cut off half-way it starts again."""
         with self.transaction() as run:
-            if self._version() != step:  # somebody else was faster
+            if self._version() >= migration.number:  # somebody else was faster
                 return
-            for statement in statements(script):
+            for statement in statements(migration.script):
                 run.execute(statement)
-            run.execute(f"PRAGMA user_version = {step + 1}")
+            run.execute(f"PRAGMA user_version = {migration.number}")
 
     def _version(self) -> int:
         return int(self._connection.execute("PRAGMA user_version").fetchone()[0])

@@ -1,4 +1,5 @@
--- Version 1 of the queue database: what is to be done (job), what was seen where (seen), and two small notes.
+-- The queue database as it is now: what is to be done (job), what was seen where (seen), and two small notes.
+-- For readers only. Files are made by migrations/, and a test proves that these lead to exactly what is written here.
 -- Everything here can be rebuilt by a rescan. States: 0 ready, 1 later, 2 leased, 3 parked (core/job.py draws them).
 
 CREATE TABLE job (

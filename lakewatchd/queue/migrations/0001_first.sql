@@ -1,0 +1,60 @@
+-- The queue database as it began. A migration, once released, is never edited: ../schema.sql shows what they lead to.
+
+CREATE TABLE job (
+    id          INTEGER PRIMARY KEY,         -- order of arrival; may be used again, which is why a lease is checked too
+    stage       TEXT    NOT NULL,            -- which step of the plan works on it
+    key         BLOB    NOT NULL,            -- what it works on, unique per stage; bytes, as names need not be UTF-8
+    payload     TEXT    NOT NULL,            -- JSON with sorted keys, so that equal payloads are equal text
+    priority    INTEGER NOT NULL,            -- core.job.Priority: smaller is sooner
+    lane        TEXT    NOT NULL,            -- core.job.Lane: who runs it
+    state       INTEGER NOT NULL,            -- 0 ready, 1 later, 2 leased, 3 parked
+    generation  INTEGER NOT NULL DEFAULT 0,  -- raised by every put; an ack of an older one is out of date
+    attempts    INTEGER NOT NULL DEFAULT 0,  -- failed tries of this payload
+    crashes     INTEGER NOT NULL DEFAULT 0,  -- times in a row its lease ended with the daemon; a suspect from 2 on
+    queued_at   REAL    NOT NULL,            -- wall clock of the first put, seconds since the epoch
+    not_before  REAL,                        -- wall clock; set while later, and while leased if put again with a delay
+    lease       TEXT,                        -- token of the claim that holds it; NULL unless leased
+    lease_until REAL,                        -- MONOTONIC clock of the process that holds it; NULL unless leased
+    reason      TEXT,                        -- of the last failure, in words to filter by
+    message     TEXT,                        -- of the last failure, for people
+    hint        TEXT,                        -- what a person can do about it
+    parked_at   REAL,                        -- wall clock; NULL unless parked
+    UNIQUE (stage, key)                      -- one job per stage and key: puts coalesce
+);
+
+-- One partial index per state. A claim reads only job_ready, in its order, so its cost does not grow with the queue;
+-- with the stage in front a paused stage is stepped over, not waded through. Delayed jobs live in another index,
+-- because random times in this one made every claim ten times dearer at a million jobs. Suspects of crashes wait
+-- outside of it, because they run one at a time. Stage and priority are where many jobs may have to be counted.
+CREATE INDEX job_ready   ON job (lane, stage, priority, id) WHERE state = 0 AND crashes < 2;
+CREATE INDEX job_later   ON job (not_before, stage, priority) WHERE state = 1;
+CREATE INDEX job_leased  ON job (lease_until) WHERE state = 2;
+CREATE INDEX job_parked  ON job (parked_at, stage, priority) WHERE state = 3;
+CREATE INDEX job_suspect ON job (state) WHERE crashes >= 2;
+
+CREATE TABLE pause (
+    scope  TEXT PRIMARY KEY,                 -- a stage, or * for everything
+    since  REAL NOT NULL,                    -- wall clock
+    reason TEXT NOT NULL                     -- why, for people
+) WITHOUT ROWID;
+
+-- Numbers have no declared type: those beyond 64 bits signed (an inode of 2^63, a date in the year 40000) are kept
+-- as decimal text, which a declared type would round.
+CREATE TABLE seen (
+    root     TEXT NOT NULL,                  -- name of the root
+    dir      BLOB NOT NULL,                  -- directory relative to the root, empty for the root itself; bytes
+    name     BLOB NOT NULL,                  -- file name; bytes
+    size     NOT NULL,                       -- bytes
+    mtime_ns NOT NULL,                       -- st_mtime_ns
+    inode    NOT NULL,                       -- st_ino
+    device   NOT NULL,                       -- st_dev
+    asset_id TEXT NOT NULL,                  -- the content that lay there
+    PRIMARY KEY (root, dir, name)
+) WITHOUT ROWID;
+
+CREATE INDEX seen_inode ON seen (root, inode);   -- a renamed file is recognised by its inode
+
+CREATE TABLE root_state (
+    root     TEXT PRIMARY KEY,               -- name of the root
+    identity TEXT NOT NULL                   -- JSON: what proves that the same file system is mounted there
+) WITHOUT ROWID;
