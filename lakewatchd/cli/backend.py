@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from lakewatchd.config import Config
 from lakewatchd.control import ask
-from lakewatchd.core.status import Explanation, QueueListing, ScanListing, Status
+from lakewatchd.core.status import Explanation, QueueListing, Reloaded, ScanListing, Status
 from lakewatchd.core.wire import from_json
 from lakewatchd.errors import DaemonDown, LakewatchError
 
@@ -48,6 +48,11 @@ def explanation(config: Config, path: str) -> Explanation:
 def scan(config: Config, root: str | None, *, accept_removals: bool = False) -> ScanListing:
     args = {"root": root, "accept_removals": accept_removals}
     return _typed(ScanListing, ask(config.socket_path, "scan", timeout_s=None, **args))
+
+
+def reload(config: Config) -> Reloaded:
+    """Has the daemon read its configuration again. Raises :class:`ConfigError` when that is wrong."""
+    return _typed(Reloaded, ask(config.socket_path, "reload", timeout_s=None))
 
 
 def order(config: Config, op: str, **args: object) -> int:

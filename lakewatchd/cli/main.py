@@ -17,7 +17,7 @@ from lakewatchd import __version__
 from lakewatchd.cli.output import EXAMPLES, show_error
 from lakewatchd.errors import LakewatchError
 
-COMMANDS = ("run", "status", "scan", "queue", "explain", "check", "mount", "taxonomy", "models")
+COMMANDS = ("run", "status", "reload", "scan", "queue", "explain", "check", "mount", "taxonomy", "models")
 
 _EPILOG = """\
 exit codes:

@@ -190,6 +190,14 @@ class ScanListing:
 
 
 @dataclass(frozen=True, slots=True)
+class Reloaded:
+    """The answer to ``reload``: the settings that differed, ``root photos`` or ``watch.rescan_s``."""
+
+    applied: tuple[str, ...] = ()
+    needs_restart: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Fact:
     label: str
     text: str

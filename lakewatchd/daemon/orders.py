@@ -16,6 +16,7 @@ from lakewatchd.core.status import Explanation, Fact, ScanListing, ScanView
 from lakewatchd.core.wire import to_json
 from lakewatchd.daemon import report
 from lakewatchd.daemon.parts import Daemon
+from lakewatchd.daemon.reload import reload
 from lakewatchd.errors import LakewatchError, RootAway
 from lakewatchd.lake.rows import Presence
 from lakewatchd.sources.live import RootSource
@@ -32,6 +33,7 @@ def table(daemon: Daemon, reporter: report.Reporter) -> Mapping[str, Handler]:
         "queue_pause": _queue_pause,
         "queue_resume": _queue_resume,
         "explain": _explain,
+        "reload": _reload,
         "stop": _stop,
     }
 
@@ -129,6 +131,11 @@ async def _queue_resume(daemon: Daemon, _args: Json) -> Json:
     daemon.paused = await daemon.queue_thread(daemon.queue.paused)
     daemon.pool.wake()
     return {"count": int(resumed)}
+
+
+async def _reload(daemon: Daemon, _args: Json) -> Json:
+    answer: Json = to_json(await reload(daemon))
+    return answer
 
 
 async def _stop(daemon: Daemon, _args: Json) -> Json:

@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from lakewatchd import telemetry
@@ -18,6 +18,7 @@ from lakewatchd.core.asset import PathKey
 from lakewatchd.core.clock import Clock
 from lakewatchd.core.event import FileEvent
 from lakewatchd.core.job import Handled, Job, Priority
+from lakewatchd.daemon.watched import Watched
 from lakewatchd.daemon.wiring import QueueThread, jobs
 from lakewatchd.errors import FatalError
 from lakewatchd.lake.reader import LakeReader
@@ -50,13 +51,24 @@ class Daemon:
     models: Inference
     context: Context
     stages: dict[str, Stage]
-    sources: dict[str, RootSource]
+    watched: Watched
     pool: WorkerPool
+    make_stages: Callable[[Config], dict[str, Stage]]
+    """The stages that a configuration asks for. Raises ``ConfigError`` for a taxonomy that is wrong. Reads files."""
     lag: telemetry.LoopLag = field(default_factory=telemetry.LoopLag)
     started_s: float = field(default_factory=time.monotonic)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     paused: tuple[PausedScope, ...] = ()
     """What a person has paused, as of the last order and the start."""
+    hang_up: asyncio.Event = field(default_factory=asyncio.Event)
+    reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    needs_restart: tuple[str, ...] = ()
+    """Settings that changed in the file and wait for a restart."""
+
+    @property
+    def sources(self) -> dict[str, RootSource]:
+        """What is watched, by the name of its root."""
+        return self.watched.sources
 
     async def handle(self, job: Job) -> Handled:
         """A job in, a verdict out; its rows are on their way to the lake."""

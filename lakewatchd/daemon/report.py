@@ -95,7 +95,7 @@ class Reporter:
             version=__version__,
             pid=os.getpid(),
             uptime_s=time.monotonic() - daemon.started_s,
-            roots=tuple(_root(source.status, files[name]) for name, source in daemon.sources.items()),
+            roots=tuple(_root(source.status, files.get(name, 0)) for name, source in daemon.sources.items()),
             queue=_lines(counts),
             running=stats.running_fast + stats.running_heavy,
             rate_per_s=stats.rate_per_s,
@@ -105,7 +105,7 @@ class Reporter:
             lake=lake,
             loop_lag_ms=daemon.lag.max_ms,
             paused=_paused(daemon),
-            problems=_no_roots(daemon.config) + _problems(resolved),
+            problems=_no_roots(daemon.config) + _restart(daemon) + _problems(resolved),
         )
 
 
@@ -121,7 +121,7 @@ def _queue_facts(daemon: Daemon) -> QueueFacts:
 
 
 def _known_files(daemon: Daemon) -> dict[str, int]:
-    return {name: daemon.queue.seen.count(name) for name in daemon.sources}
+    return {name: daemon.queue.seen.count(name) for name in tuple(daemon.sources)}
 
 
 def status_from_files(config: Config) -> Status:
@@ -267,6 +267,13 @@ def _models(resolved: Resolved, loaded: set[Role]) -> tuple[ModelView, ...]:
         elif problem:
             views.append(ModelView(role.value, "", "missing", problem))
     return tuple(views)
+
+
+def _restart(daemon: Daemon) -> tuple[Problem, ...]:
+    if not daemon.needs_restart:
+        return ()
+    keys = ", ".join(daemon.needs_restart)
+    return (Problem(f"changed, but not in use before a restart: {keys}", "systemctl restart lakewatchd"),)
 
 
 def _no_roots(config: Config) -> tuple[Problem, ...]:

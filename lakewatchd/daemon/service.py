@@ -14,16 +14,19 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from lakewatchd import telemetry
-from lakewatchd.config import Config
+from lakewatchd.config import Config, RootConfig, WatchConfig
 from lakewatchd.control import ControlServer
 from lakewatchd.core.clock import Clock, SystemClock
+from lakewatchd.core.event import FileEvent
 from lakewatchd.core.job import Handled, Job, Lane
 from lakewatchd.daemon import orders, repair
 from lakewatchd.daemon.parts import Daemon
+from lakewatchd.daemon.reload import reload
 from lakewatchd.daemon.report import Reporter
+from lakewatchd.daemon.watched import Watched
 from lakewatchd.daemon.wiring import KnownPlaces, QueueThread, RootFiles, ScanMemory
 from lakewatchd.errors import ConfigError, FatalError, LakewatchError, PauseError, TransientError
 from lakewatchd.lake.reader import LakeReader
@@ -56,6 +59,7 @@ async def run(config: Config, *, on_ready: Callable[[Daemon], None] | None = Non
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, _stop, daemon, loop)
+        loop.add_signal_handler(signal.SIGHUP, daemon.hang_up.set)
         try:
             await _serve(daemon, on_ready)
         except BaseExceptionGroup as failed:
@@ -80,38 +84,68 @@ async def _serve(daemon: Daemon, on_ready: Callable[[Daemon], None] | None) -> N
         tasks.create_task(daemon.pool.run(), name="pool")
         await daemon.queue_unwatched()
         await daemon.queue_stale()
-        sources = [tasks.create_task(source.run(), name=source.root.name) for source in daemon.sources.values()]
-        chores = {"lag": daemon.lag.run(), "report": _report(daemon, reporter), "purge": _purge(daemon)}
+        chores = {
+            "watched": daemon.watched.run(),
+            "reload": _reload(daemon),
+            "lag": daemon.lag.run(),
+            "report": _report(reporter),
+            "watchdog": _feed_watchdog(daemon),
+            "purge": _purge(daemon),
+        }
         side = [tasks.create_task(chore, name=name) for name, chore in chores.items()]
         await control.start()
         try:
             telemetry.notify("READY=1")
-            _log.info("ready: %d roots, lake at %s", len(sources), daemon.config.lake_dir)
+            _log.info("ready: %d roots, lake at %s", len(daemon.sources), daemon.config.lake_dir)
             if on_ready is not None:
                 on_ready(daemon)
             await daemon.stopping.wait()
             telemetry.notify("STOPPING=1")
         finally:
             await control.close()
-            for task in (*sources, *side):
+            for task in side:
                 task.cancel()
             await daemon.pool.drain(daemon.config.daemon.drain_s)
 
 
-async def _report(daemon: Daemon, reporter: Reporter) -> None:
-    """Tell systemd how it goes. The watchdog is fed from here: a loop that hangs stops feeding it."""
-    interval = telemetry.watchdog_interval_s()
-    every = min(STATUS_S, interval) if interval else STATUS_S
+async def _report(reporter: Reporter) -> None:
+    """Tell systemd how it goes."""
     before = ""
     while True:
-        if not daemon.writer.is_running:
-            raise FatalError("the lake's writer ended by itself", "see the log above; systemd starts the daemon again")
         headline = await reporter.headline()
         if headline != before:
             telemetry.notify_status(headline)
             before = headline
-        telemetry.notify("WATCHDOG=1")
+        await asyncio.sleep(STATUS_S)
+
+
+async def _feed_watchdog(daemon: Daemon) -> None:
+    """Ping systemd while everything gets on: a loop, a queue or a writer that hangs stops the pings, and systemd
+    starts another daemon. A full disk or a root that is away is a state, which `status` tells, and no hang."""
+    interval = telemetry.watchdog_interval_s()
+    every = min(STATUS_S, interval) if interval else STATUS_S
+    is_told = False
+    while True:
+        if not daemon.writer.is_running:
+            raise FatalError("the lake's writer ended by itself", "see the log above; systemd starts the daemon again")
+        stuck = [pulse for pulse in (daemon.queue_thread.pulse, daemon.writer.pulse) if pulse.stuck_s]
+        if not stuck:
+            telemetry.notify("WATCHDOG=1")
+        elif not is_told:
+            _log.critical("%s hangs since %.0f s: the watchdog is not fed any more", stuck[0].name, stuck[0].stuck_s)
+        is_told = bool(stuck)
         await asyncio.sleep(every)
+
+
+async def _reload(daemon: Daemon) -> None:
+    """Read the configuration again on each SIGHUP."""
+    while True:
+        await daemon.hang_up.wait()
+        daemon.hang_up.clear()
+        try:
+            await reload(daemon)
+        except ConfigError as exc:
+            _log.error("the configuration is wrong, the old one stays in use: %s", exc.message)
 
 
 async def _purge(daemon: Daemon) -> None:
@@ -130,12 +164,11 @@ async def open_daemon(config: Config, clock: Clock | None = None) -> AsyncIterat
     """Everything built, nothing started but the lake's writer. Closed in the reverse order, whatever happens."""
     clock = clock or SystemClock()
     await asyncio.to_thread(_make_places, config)
-    taxonomy = read_taxonomy(config.tags.taxonomy)
     models = Inference(config.models, resolve(config.models, config.model_dir), on_progress=_log.info)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(models.close)
         writer = await stack.enter_async_context(serving(await _open_lake(config, models.resolved, clock)))
-        queue_thread = QueueThread()
+        queue_thread = QueueThread(clock)
         stack.callback(queue_thread.close)
         queue = await queue_thread(QueueStore, config.queue_path, config.queue, clock)
         stack.push_async_callback(queue_thread, queue.close)
@@ -144,7 +177,7 @@ async def open_daemon(config: Config, clock: Clock | None = None) -> AsyncIterat
             _log.warning("%d jobs were cut off by the last stop: they run again", lost)
         decoders = Decoders(config.decode, config.workers.decoders)
         stack.push_async_callback(decoders.close)
-        yield _connect(config, clock, queue, queue_thread, writer, taxonomy, decoders, models)
+        yield _connect(config, clock, queue, queue_thread, writer, decoders, models)
 
 
 def _make_places(config: Config) -> None:
@@ -167,14 +200,25 @@ def _connect(
     queue: QueueStore,
     queue_thread: QueueThread,
     writer: LakeWriter,
-    taxonomy: Taxonomy,
     decoders: Decoders,
     models: Inference,
 ) -> Daemon:
     reader = LakeReader(config.lake_dir)
-    sources: dict[str, RootSource] = {}
+    memory = ScanMemory(config.queue_path)
+    excluded = _own_places(config)
+
+    async def emit(events: Sequence[FileEvent]) -> None:
+        await daemon.emit(events)
+
+    def make_source(root: RootConfig, watch: WatchConfig) -> RootSource:
+        return RootSource(Root(root.name, root.path), watch, memory, emit, clock, excluded=excluded)
+
+    def make_stages(config: Config) -> dict[str, Stage]:
+        return _stages(config, models.resolved, read_taxonomy(config.tags.taxonomy))
+
+    watched = Watched(make_source, config.roots, config.watch)
     known = KnownPlaces(queue.seen, queue_thread)
-    context = Context(config, clock, reader, RootFiles(sources), known, decoders, models)
+    context = Context(config, clock, reader, RootFiles(watched.sources), known, decoders, models)
     lanes = {Lane.FAST: config.workers.fast, Lane.HEAVY: config.workers.heavy}
     daemon: Daemon
 
@@ -184,13 +228,8 @@ def _connect(
     pool = WorkerPool(queue, lanes, config.workers.reserved, handle, clock, config.queue, queue_thread)
     daemon = Daemon(
         config, clock, queue, queue_thread, writer, reader, decoders, models, context,
-        _stages(config, models.resolved, taxonomy), sources, pool,
+        make_stages(config), watched, pool, make_stages,
     )  # fmt: skip
-    memory = ScanMemory(config.queue_path)
-    excluded = _own_places(config)
-    for root in config.roots:
-        place = Root(root.name, root.path)
-        sources[root.name] = RootSource(place, config.watch, memory, daemon.emit, clock, excluded=excluded)
     return daemon
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from lakewatchd.core.asset import Occurrence, PathKey, Version
+from lakewatchd.core.clock import Clock
 from lakewatchd.core.event import Change, FileEvent
 from lakewatchd.core.job import JobSpec
+from lakewatchd.core.pulse import Pulse
 from lakewatchd.errors import RootAway
 from lakewatchd.queue.database import Database
 from lakewatchd.queue.seen import SeenStore
@@ -21,15 +23,20 @@ from lakewatchd.stages import ingest
 P = ParamSpec("P")
 T = TypeVar("T")
 
+STUCK_S = 300.0
+"""A call to the queue waits for those before it and for its disk; after this long it will never return."""
+
 
 class QueueThread:
     """The one thread that touches the queue database."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self.pulse = Pulse("the queue", STUCK_S, clock)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="queue")
 
     async def __call__(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, lambda: call(*args, **kwargs))
+        with self.pulse.beat():
+            return await asyncio.get_running_loop().run_in_executor(self._executor, lambda: call(*args, **kwargs))
 
     def close(self) -> None:
         self._executor.shutdown(wait=True)

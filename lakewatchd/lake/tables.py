@@ -26,6 +26,7 @@ from pathlib import Path
 
 from lakewatchd.config import LakeConfig
 from lakewatchd.core.clock import Clock, SystemClock
+from lakewatchd.core.pulse import Pulse
 from lakewatchd.errors import FatalError, LakewatchError, PauseError
 from lakewatchd.lake import codec, durable, schema
 from lakewatchd.lake.group import Group
@@ -42,6 +43,8 @@ log = logging.getLogger(__name__)
 
 IDLE_S = 2.0
 """After this long without work, smaller debts are paid too."""
+STUCK_S = 900.0
+"""A commit takes seconds at most; one that takes this long will never end."""
 
 
 class LakeWriter:
@@ -66,6 +69,7 @@ class LakeWriter:
         self._chores: deque[tuple[Callable[[], Awaitable[None]], asyncio.Future[None]]] = deque()
         self._arrived = asyncio.Event()
         self._is_stopping = False
+        self.pulse = Pulse("the lake's writer", STUCK_S, clock)
 
     @classmethod
     async def open(
@@ -144,7 +148,8 @@ class LakeWriter:
                 is_idle = await self._until_due()
                 if self._waiting and self._due_in_s() <= 0:
                     began = self._clock.monotonic()
-                    await self._commit(self._waiting.take())
+                    with self.pulse.beat():
+                        await self._commit(self._waiting.take())
                     self._waiting.note_commit(began, self._clock.monotonic())
                 await self._do_chores()
                 await self._maintenance.step(is_idle=is_idle)

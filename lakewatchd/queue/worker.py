@@ -149,6 +149,12 @@ class WorkerPool:
             task.cancel()
         await self._stopped.wait()
 
+    def resize(self, lanes: Mapping[Lane, int], reserved: int) -> None:
+        """Other numbers of slots from now on, as for ``__init__``. Jobs that run are not stopped."""
+        self._slots = dict(lanes)
+        self._reserved = {Lane.FAST: min(reserved, max(0, lanes.get(Lane.FAST, 0) - 1))}
+        self.wake()
+
     @property
     def paused(self) -> Mapping[str, str]:
         """What rests because something it needs is away, and why: a stage or ``*`` -> message."""

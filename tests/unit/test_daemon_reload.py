@@ -1,0 +1,49 @@
+"""What a changed configuration changes at once, and what it says needs a restart."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from lakewatchd.config import Config, RootConfig, defaults
+from lakewatchd.daemon.reload import LIVE, changes, merged
+
+BASE = dataclasses.replace(defaults(), roots=(RootConfig("nas", Path("/nas")),))
+
+
+def change(section: str, **values: object) -> Config:
+    return dataclasses.replace(BASE, **{section: dataclasses.replace(getattr(BASE, section), **values)})
+
+
+def test_nothing_changed() -> None:
+    assert list(changes(BASE, BASE)) == []
+    assert merged(BASE, BASE) == BASE
+
+
+def test_a_root_added_moved_or_taken_out_is_applied() -> None:
+    asked = dataclasses.replace(BASE, roots=(RootConfig("nas", Path("/other")), RootConfig("music", Path("/m"))))
+    assert list(changes(BASE, asked)) == ["root nas", "root music"]
+    assert list(changes(asked, BASE)) == ["root nas", "root music"]
+    assert merged(BASE, asked).roots == asked.roots
+
+
+def test_every_key_is_either_applied_or_told() -> None:
+    """Whatever :func:`merged` takes over is what LIVE names, and nothing else."""
+    for asked in (
+        change("watch", rescan_s=60.0),
+        change("tags", taxonomy=Path("/t")),
+        change("workers", fast=3),
+        change("workers", reserved=1),
+        change("workers", heavy=2),
+        change("workers", decoders=7),
+        change("daemon", drain_s=1.0),
+        change("daemon", log_level="debug"),
+        change("daemon", state_dir=Path("/s")),
+        change("models", device="cpu"),
+        change("decode", deadline_s=1.0),
+        change("lake", commit_s=2.0),
+        change("view", refresh_s=2.0),
+        change("queue", lease_s=9.0),
+    ):
+        (key,) = changes(BASE, asked)
+        assert (merged(BASE, asked) == asked) is key.startswith(LIVE), key
