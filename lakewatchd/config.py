@@ -41,6 +41,8 @@ class DaemonConfig:
     """Queue, lake, thumbnails and models. Set by :func:`defaults` to fit root or user."""
     runtime_dir: Path = Path()
     """The control socket."""
+    group: str = ""
+    """Whose members may use the control socket; empty: the group the daemon runs as."""
     drain_s: Annotated[float, Range(0, 600)] = 20.0
     log_level: Annotated[str, OneOf(("debug", "info", "warning", "error"))] = "info"
 

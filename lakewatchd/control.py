@@ -4,7 +4,8 @@ One JSON object per line, one answer per question, over a UNIX socket that only 
 open. What the operations mean is the daemon's business: it hands in a table of handlers.
 
 The invariant: a client can be slow, silent, hostile or gone, and costs the server no more than one bounded
-buffer for a bounded time. And a daemon never takes the socket of another one that is alive.
+buffer for a bounded time; however many they are, one that asks at once is heard. And a daemon never takes the
+socket of another one that is alive.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ import contextlib
 import json
 import logging
 import os
+import pwd
+import select
+import shutil
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,11 +31,14 @@ _log = logging.getLogger(__name__)
 Json = dict[str, Any]
 Handler = Callable[[Json], Awaitable[Json]]
 
-MAX_REQUEST_BYTES = 1 << 20
+MAX_REQUEST_BYTES = 64 << 10
+"""The longest path there is, every byte of it escaped, fits three times."""
 MAX_ANSWER_BYTES = 64 << 20
 MAX_CLIENTS = 64
 REQUEST_S = 10.0
 """How long a client may take to say what it wants, and to read the answer."""
+GONE_S = 0.2
+"""How often it is looked whether a client that waits for an answer is still there."""
 
 
 @dataclass(slots=True)
@@ -40,9 +47,13 @@ class ControlServer:
 
     path: Path
     handlers: Mapping[str, Handler]
+    group: str = ""
+    """Who may ask besides the daemon's user; empty: the group the daemon runs as."""
     request_s: float = REQUEST_S
     _server: asyncio.Server | None = None
     _clients: set[asyncio.Task[None]] = field(default_factory=set)
+    _silent: dict[asyncio.Task[None], None] = field(default_factory=dict)
+    """Those that have not said what they want, the longest silent first."""
     _inode: int = 0
 
     async def start(self) -> None:
@@ -50,7 +61,7 @@ class ControlServer:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
             _remove_stale(self.path)
-            listener = _listen(self.path)
+            listener = _listen(self.path, self.group)
         except OSError as exc:
             hint = "set daemon.runtime_dir to a directory this user can write, with a path of under 100 bytes"
             raise errors.ConfigError(f"cannot listen on {self.path}: {exc}", hint) from exc
@@ -73,28 +84,44 @@ class ControlServer:
         assert task is not None
         self._clients.add(task)
         try:
-            if len(self._clients) <= MAX_CLIENTS:
-                await self._converse(reader, writer)
+            if self._has_room():
+                await self._converse(reader, writer, task)
+            else:
+                writer.write(_encoded(_BUSY))
         except (OSError, TimeoutError, asyncio.CancelledError):
             pass  # the peer's fault, or we are closing: either way nobody waits for an answer
         finally:
             self._clients.discard(task)
+            self._silent.pop(task, None)
             writer.close()
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _has_room(self) -> bool:
+        """Also where the longest silent client makes room: who connects and says nothing keeps nobody out."""
+        if len(self._clients) > MAX_CLIENTS and self._silent:
+            silent = next(iter(self._silent))
+            del self._silent[silent]
+            self._clients.discard(silent)
+            silent.cancel()
+        return len(self._clients) <= MAX_CLIENTS
+
+    async def _converse(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, task: asyncio.Task[None]
+    ) -> None:
         while True:
+            self._silent[task] = None
             try:
                 async with asyncio.timeout(self.request_s):
                     line = await reader.readline()
             except ValueError:  # longer than MAX_REQUEST_BYTES
                 await self._send(writer, _refusal("request too long"))
                 return
+            self._silent.pop(task, None)
             if not line.endswith(b"\n"):
                 return
-            await self._send(writer, await self._answer(line))
+            await self._send(writer, await _while_there(writer, self._answer(line)))
 
     async def _send(self, writer: asyncio.StreamWriter, answer: Json) -> None:
-        writer.write(json.dumps(answer).encode() + b"\n")
+        writer.write(_encoded(answer))
         async with asyncio.timeout(self.request_s):
             await writer.drain()
 
@@ -113,6 +140,24 @@ class ControlServer:
             return _refusal(f"internal error: {exc!r}")
 
 
+async def _while_there(writer: asyncio.StreamWriter, answer: Coroutine[Any, Any, Json]) -> Json:
+    """The answer. Raises ``ConnectionResetError`` as soon as nobody waits for it: then its handler is cancelled.
+
+    A client that only closed its sending side, as ``nc -N`` does, is still there.
+    """
+    task = asyncio.ensure_future(answer)
+    try:
+        hung_up = select.poll()
+        if not writer.is_closing():
+            hung_up.register(writer.get_extra_info("socket"), 0)  # a hang-up is told unasked, a half-close is not
+        while not (await asyncio.wait({task}, timeout=GONE_S))[0]:
+            if writer.is_closing() or hung_up.poll(0):
+                raise ConnectionResetError
+        return task.result()
+    finally:
+        task.cancel()
+
+
 def ask(path: Path, op: str, /, *, timeout_s: float | None = 30.0, **args: object) -> Json:
     """Ask the daemon at ``path`` and return the fields of its answer. Blocks; for commands, not for the daemon.
 
@@ -124,20 +169,38 @@ def ask(path: Path, op: str, /, *, timeout_s: float | None = 30.0, **args: objec
         try:
             with _address(path) as address:
                 connection.connect(address)
-            connection.sendall(json.dumps({"op": op, "args": args}).encode() + b"\n")
+            with contextlib.suppress(BrokenPipeError):  # refused before it was heard: the refusal can be read
+                connection.sendall(_encoded({"op": op, "args": args}))
             with connection.makefile("rb") as stream:
                 line = stream.readline(MAX_ANSWER_BYTES)
         except (TimeoutError, BlockingIOError) as exc:  # the latter: so many wait that the kernel's list is full
             raise errors.TimedOut(f"the daemon did not answer {op!r} within {timeout_s:g} s") from exc
         except PermissionError as exc:
-            raise errors.NotReadable(f"may not talk to the daemon at {path}", _ACCESS_HINT) from exc
+            raise errors.NotReadable(f"{whoami()} may not talk to the daemon at {path}", _access_hint(path)) from exc
         except OSError as exc:
             raise errors.DaemonDown(f"the daemon is not running (nobody listens on {path})", _DOWN_HINT) from exc
     return _read_answer(line, path)
 
 
 _DOWN_HINT = "systemctl start lakewatchd, or lakewatchd run"
-_ACCESS_HINT = "use sudo, or join the group of the socket: usermod -aG lakewatchd $USER"
+
+
+def _access_hint(path: Path) -> str:
+    """Whose daemon it is, and which group may ask: that of the socket, or of the directory that hides it."""
+    for place in (path, *path.parents):
+        with contextlib.suppress(OSError, KeyError):
+            owner, group = place.owner(), place.group()
+            join = f"; or, once and for all, join its group: sudo usermod -aG {group} {whoami()}, and log in again"
+            return f"it is run by {owner}: sudo -u {owner} lakewatchd …" + (join if group != "root" else "")
+    return "use sudo"
+
+
+def whoami() -> str:
+    """The user this process runs as, by name where there is one."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return f"user {os.geteuid()}"
 
 
 def _read_answer(line: bytes, path: Path) -> Json:
@@ -160,6 +223,13 @@ def _refusal(message: str) -> Json:
     return {"error": "LakewatchError", "message": message, "hint": None}
 
 
+_BUSY = {"error": "Busy", "message": f"{MAX_CLIENTS} others wait for answers of the daemon", "hint": "try again"}
+
+
+def _encoded(answer: Json) -> bytes:
+    return json.dumps(answer).encode() + b"\n"
+
+
 def _remove_stale(path: Path) -> None:
     """Remove a socket whose owner died. Nothing else is ever removed here."""
     if not path.is_socket():
@@ -176,18 +246,34 @@ def _remove_stale(path: Path) -> None:
     raise errors.AlreadyRunning(f"another daemon listens on {path}", "stop it first: systemctl stop lakewatchd")
 
 
-def _listen(path: Path) -> socket.socket:
+def _listen(path: Path, group: str) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX)
     previous = os.umask(0o117)  # the file is born 0660: at no moment may anybody else connect
     try:
         with _address(path) as address:
             listener.bind(address)
+        _let_in(path, group)
     except BaseException:
         listener.close()
         raise
     finally:
         os.umask(previous)
     return listener
+
+
+def _let_in(path: Path, group: str) -> None:
+    """Members of ``group`` may ask. Raises :class:`errors.ConfigError` if it cannot be given to them."""
+    if not group:
+        return
+    try:
+        for place in (path.parent, path):
+            if place.stat().st_uid == os.geteuid():
+                shutil.chown(place, group=group)
+    except LookupError as exc:
+        raise errors.ConfigError(f"there is no group {group!r}", f"groupadd {group}, or mend daemon.group") from exc
+    except PermissionError as exc:
+        hint = f"make the daemon's user a member: usermod -aG {group} USER; with systemd: SupplementaryGroups={group}"
+        raise errors.ConfigError(f"the socket cannot be given to the group {group!r}", hint) from exc
 
 
 @contextlib.contextmanager

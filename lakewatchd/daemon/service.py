@@ -78,7 +78,8 @@ def _stop(daemon: Daemon, loop: asyncio.AbstractEventLoop) -> None:
 async def _serve(daemon: Daemon, on_ready: Callable[[Daemon], None] | None) -> None:
     await repair.agree(daemon)
     reporter = Reporter(daemon)
-    control = ControlServer(daemon.config.socket_path, orders.table(daemon, reporter))
+    settings = daemon.config
+    control = ControlServer(settings.socket_path, orders.table(daemon, reporter), settings.daemon.group)
     async with asyncio.TaskGroup() as tasks:
         daemon.paused = await daemon.queue_thread(daemon.queue.paused)
         tasks.create_task(daemon.pool.run(), name="pool")

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import grp
 import json
 import os
 import socket
 import stat
-from collections.abc import AsyncIterator
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lakewatchd import errors
-from lakewatchd.control import MAX_REQUEST_BYTES, ControlServer, ask
+from lakewatchd import control, errors
+from lakewatchd.control import MAX_CLIENTS, MAX_REQUEST_BYTES, ControlServer, ask
+from lakewatchd.testing import wait_until
 
 Json = dict[str, Any]
 
@@ -77,7 +82,7 @@ async def test_a_bug_in_a_handler_is_an_answer_and_the_next_question_works(serve
 @pytest.mark.parametrize(
     "garbage",
     [b"\n", b"\xff\xfe\n", b"[]\n", b"7\n", b'{"op": 3}\n', b'{"op": "nope"}\n', b'{"op": ["echo"]}\n',
-     b'{"op": "echo", "args": 5}\n', b"[" * 100_000 + b"\n"],
+     b'{"op": "echo", "args": 5}\n', b"[" * 50_000 + b"\n"],
 )  # fmt: skip
 async def test_garbage_is_refused_in_words(server: ControlServer, garbage: bytes) -> None:
     answer = json.loads(await raw(server.path, garbage))
@@ -187,3 +192,107 @@ async def test_someone_else_there(tmp_path: Path) -> None:
 async def test_a_daemon_that_never_answers(server: ControlServer) -> None:
     with pytest.raises(errors.TimedOut):
         await asyncio.to_thread(ask, server.path, "forever", timeout_s=0.01)
+
+
+# --- many, hostile, gone -------------------------------------------------------------------------------------
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    await asyncio.to_thread(wait_until, condition)
+
+
+async def test_whoever_leaves_while_waiting_frees_the_handler_at_once(tmp_path: Path) -> None:
+    waiting = set[object]()
+
+    async def forever(args: Json) -> Json:
+        waiting.add(me := object())
+        try:
+            return await _forever(args)
+        finally:
+            waiting.discard(me)
+
+    server = ControlServer(tmp_path / "s", {"forever": forever, "echo": _echo})
+    await server.start()
+    for _ in range(3):  # three times as many as there is room for
+        peers = [await asyncio.open_unix_connection(str(server.path)) for _ in range(MAX_CLIENTS)]
+        for _, writer in peers:
+            writer.write(b'{"op": "forever"}\n')
+        await until(lambda: len(waiting) == MAX_CLIENTS)
+        with pytest.raises(errors.Busy, match="others wait"):
+            await asyncio.to_thread(ask, server.path, "echo", a=1)
+        for _, writer in peers:
+            writer.close()
+        await until(lambda: not waiting)
+        assert await asyncio.to_thread(ask, server.path, "echo", a=1) == {"a": 1}
+    await server.close()
+
+
+async def test_a_client_that_only_closed_its_sending_side_gets_its_answer(tmp_path: Path) -> None:
+    async def slow(args: Json) -> Json:
+        await asyncio.sleep(control.GONE_S * 2)
+        return {"late": True}
+
+    server = ControlServer(tmp_path / "s", {"slow": slow})
+    await server.start()
+    assert json.loads(await raw(server.path, b'{"op": "slow"}\n')) == {"ok": {"late": True}}
+    await server.close()
+
+
+async def test_a_crowd_that_says_nothing_keeps_nobody_out(server: ControlServer) -> None:
+    """Ten thousand connections that stay open, each with half a request."""
+    peers = []
+    for number in range(10_000):
+        peer = socket.socket(socket.AF_UNIX)
+        peer.connect(str(server.path))
+        with contextlib.suppress(BrokenPipeError):  # it had to make room already
+            peer.send(b'{"op": ')
+        peers.append(peer)
+        if number % 50 == 0:  # the server runs in this very thread
+            await asyncio.sleep(0)
+    assert await asyncio.to_thread(ask, server.path, "echo", a=1) == {"a": 1}
+    assert len(server._clients) <= MAX_CLIENTS
+    for peer in peers:
+        peer.close()
+    await until(lambda: not server._clients)
+
+
+async def test_an_answer_that_nobody_reads_costs_a_bounded_time(tmp_path: Path) -> None:
+    async def huge(args: Json) -> Json:
+        return {"x": "x" * (8 << 20)}
+
+    server = ControlServer(tmp_path / "s", {"huge": huge, "echo": _echo}, request_s=0.2)
+    await server.start()
+    with socket.socket(socket.AF_UNIX) as deaf:
+        deaf.connect(str(server.path))
+        deaf.send(b'{"op": "huge"}\n')
+        await until(lambda: bool(server._clients))
+        await until(lambda: not server._clients)
+    await server.close()
+
+
+async def test_the_socket_is_given_to_the_configured_group(tmp_path: Path) -> None:
+    group = grp.getgrgid(os.getgid())
+    server = ControlServer(tmp_path / "run" / "s", HANDLERS, group.gr_name)
+    await server.start()
+    assert (server.path.group(), server.path.parent.group()) == (group.gr_name, group.gr_name)
+    assert stat.S_IMODE(server.path.stat().st_mode) == 0o660
+    await server.close()
+    with pytest.raises(errors.ConfigError, match="no group 'nobody-has-this'"):
+        await ControlServer(tmp_path / "t", HANDLERS, "nobody-has-this").start()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+async def test_a_stranger_is_told_whose_daemon_it_is(server: ControlServer) -> None:
+    for place in (server.path.parent, *server.path.parents[1:-2]):
+        place.chmod(place.stat().st_mode | 0o011)
+    code = (
+        "import grp, os, pwd, sys; from pathlib import Path; from lakewatchd import errors\n"
+        "from lakewatchd.control import ask; os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        "try: ask(Path(sys.argv[1]), 'echo')\n"
+        "except errors.NotReadable as e: print(e.message, '|', e.hint)"
+    )
+    done = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", code, server.path], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.startswith("nobody may not talk to the daemon at "), done.stderr
+    assert "it is run by root: sudo -u root lakewatchd" in done.stdout
