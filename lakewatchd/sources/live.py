@@ -38,7 +38,8 @@ from lakewatchd.sources.roots import Root, RootHealth, RootState
 from lakewatchd.sources.scan import BATCH, Scanner
 from lakewatchd.sources.settle import Settler, SettleStats
 from lakewatchd.sources.status import RootStatus, worst_problem
-from lakewatchd.sources.watch import Watcher, WatchProblem
+from lakewatchd.sources.watch import start_watcher
+from lakewatchd.sources.watcher import Watcher, WatchProblem
 from lakewatchd.sources.worker import Worker
 
 PACE_S = 0.05
@@ -247,14 +248,11 @@ class RootSource:
             return RootHealth(RootState.AWAY, "does not answer", f"check the server behind {self.root.path}")
 
     async def _start_watch(self) -> None:
-        watcher = Watcher(self.root, self._rules, self._buffer)
         self._watch_failure = None
         try:
-            await self._workers["settle"].run(watcher.start)
+            self._watcher = await self._workers["settle"].run(start_watcher, self.root, self._rules, self._buffer)
         except LakewatchError as exc:
             self._watch_failure = WatchProblem(exc.message, exc.hint or "")
-            return
-        self._watcher = watcher
 
     async def _stop_watch(self) -> None:
         watcher, self._watcher = self._watcher, None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lakewatchd.sources.known import ScanSummary
 from lakewatchd.sources.roots import RootState
-from lakewatchd.sources.watch import WatchProblem
+from lakewatchd.sources.watcher import WatchProblem
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,12 +20,12 @@ from lakewatchd.core.asset import PathKey, Version
 from lakewatchd.core.clock import SystemClock
 from lakewatchd.core.event import Change, FileEvent
 from lakewatchd.errors import Busy, NotReadable, OutOfSpace, RootAway
-from lakewatchd.sources import watch
+from lakewatchd.sources import inotify
 from lakewatchd.sources.coalesce import Buffer
 from lakewatchd.sources.ignore import IgnoreRules
+from lakewatchd.sources.inotify import InotifyWatcher
 from lakewatchd.sources.live import RootSource
 from lakewatchd.sources.roots import Root, RootState
-from lakewatchd.sources.watch import Watcher
 from lakewatchd.testing import make_tree, wait_until
 
 QUICK = WatchConfig(settle_s=0.05, settle_open_s=0.2, ignore=("*.tmp",))
@@ -284,7 +284,7 @@ async def test_an_overflow_of_the_kernels_queue_is_followed_by_a_scan(base: Path
     async with alive(base, lake) as source:
         await source.wait_caught_up()
         watcher = source._watcher
-        assert watcher is not None
+        assert isinstance(watcher, InotifyWatcher)
         limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
         with watcher._lock:  # the watch thread waits here while the kernel's queue runs over
             for i in range(limit // 2 + 1000):
@@ -298,7 +298,7 @@ async def test_a_dead_watch_thread_is_replaced_and_scanned_after(base: Path, lak
     async with alive(base, lake) as source:
         await source.wait_caught_up()
         first = source._watcher
-        assert first is not None and first._inotify is not None
+        assert isinstance(first, InotifyWatcher) and first._inotify is not None
         first._inotify.stop()
         make_tree(base, {"unheard.jpg": "x"})
         await until(lambda: source._watcher not in (None, first))
@@ -310,7 +310,7 @@ async def test_without_inotify_rescans_find_everything(base: Path, lake: Lake, m
     def refuse(cls: type) -> int:
         raise OSError(errno.EMFILE, "inotify instance limit reached")
 
-    monkeypatch.setattr(watch._Inotify, "_create_inotify_fd", classmethod(refuse))
+    monkeypatch.setattr(inotify._Inotify, "_create_inotify_fd", classmethod(refuse))
     async with alive(base, lake) as source:
         await source.wait_caught_up()
         make_tree(base, {"n/new.jpg": "x"})
@@ -334,7 +334,7 @@ async def test_look_tells_files_from_everything_else(base: Path, lake: Lake) -> 
 
 
 async def test_rescans_come_by_themselves(base: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Watcher, "_tell", lambda *args: None)  # a network mount: no events
+    monkeypatch.setattr(InotifyWatcher, "_tell", lambda *args: None)  # a network mount: no events
     async with alive(base, lake, WatchConfig(settle_s=0.05, settle_open_s=0.05, rescan_s=0.3)) as source:
         await source.wait_caught_up()
         make_tree(base, {"by-another-host.jpg": "x"})
@@ -354,7 +354,7 @@ async def test_an_emit_that_fails_stops_the_source(base: Path, lake: Lake) -> No
 
 
 def test_the_watch_limit_is_a_problem_with_its_fix(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    watcher = Watcher(Root("r", base), IgnoreRules(base, ()), Buffer("r", 100))
+    watcher = InotifyWatcher(Root("r", base), IgnoreRules(base, ()), Buffer("r", 100))
     watcher.start()
     try:
         watcher.cover("")
@@ -368,7 +368,7 @@ def test_the_watch_limit_is_a_problem_with_its_fix(base: Path, monkeypatch: pyte
 
 def test_watches_of_moved_trees_are_given_back(base: Path, tmp_path: Path) -> None:
     make_tree(base, {"t/u/x": "", "t/v/x": ""})
-    watcher = Watcher(Root("r", base), IgnoreRules(base, ()), Buffer("r", 100))
+    watcher = InotifyWatcher(Root("r", base), IgnoreRules(base, ()), Buffer("r", 100))
     watcher.start()
     try:
         for path in ("", "d", "t", "t/u", "t/v"):
@@ -383,7 +383,7 @@ def test_watches_of_moved_trees_are_given_back(base: Path, tmp_path: Path) -> No
 
 
 def test_the_budget_of_this_machine() -> None:
-    watches, instances = watch.watch_budget()
+    watches, instances = inotify.watch_budget()
     assert watches > 0 and instances > 0
 
 
