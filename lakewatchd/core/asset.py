@@ -11,7 +11,8 @@ import enum
 import hashlib
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 AssetId = str
 """Content, named by the 64 hex digits of its BLAKE3 hash."""
@@ -47,6 +48,10 @@ class PathKey:
         return f"{self.root}:{path_text(self.path)}"
 
 
+MAX_CALM = 13
+"""2 ** 13 hours are most of a year."""
+
+
 @dataclass(frozen=True, slots=True)
 class Version:
     """What ``stat`` says of a file; equal versions mean the content need not be read again."""
@@ -55,15 +60,29 @@ class Version:
     mtime_ns: int
     inode: int
     device: int = 0
+    ctime_ns: int = 0
+    """When anything about the file changed: no program can set it back. 0: unknown, as in rows of the lake."""
+    calm: int = field(default=0, compare=False)
+    """How often in a row its ctime had moved and its content had not."""
 
     def is_same_as(self, other: Version) -> bool:
         """The same file, untouched. A reboot may number devices anew, so the device says nothing over time."""
+        return self.is_like(other) and (self.ctime_ns == other.ctime_ns or not (self.ctime_ns and other.ctime_ns))
+
+    def is_like(self, other: Version) -> bool:
+        """As :meth:`is_same_as`, but it may be untouched in its content only: its owner, rights, links or name may
+        have changed, or its content by somebody who set its time back."""
         mine, theirs = (self.size_bytes, self.mtime_ns, self.inode), (other.size_bytes, other.mtime_ns, other.inode)
         return mine == theirs
 
+    def is_worth_reading(self, now_s: float) -> bool:
+        """May a ctime that moved be a reason to read the file again? Each time in vain doubles the wait from an hour,
+        so that a file whose ctime moves by itself is read less and less, and a change is found all the same."""
+        return not self.calm or abs(now_s - self.ctime_ns / 1e9) >= 3600 * 2.0 ** min(self.calm, MAX_CALM)
+
     @classmethod
     def of(cls, stat: os.stat_result) -> Version:
-        return cls(stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_dev)
+        return cls(stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_dev, stat.st_ctime_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +92,34 @@ class Occurrence:
     key: PathKey
     asset_id: AssetId
     version: Version
+    sample: str = ""
+    """Hex hash of the head, the middle and the tail of a large file; empty for a small one, or when unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryDigest:
+    """A directory that held just what was known: while its listing has this hash, there is nothing to compare."""
+
+    value: bytes
+    """Hash of every name and ``lstat`` in it, and of the ignore rules that held there."""
+    files: int
+    """Files directly in it that no rule leaves out."""
+    ignored: tuple[tuple[str, int], ...] = ()
+    """Entries left out, by rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """What a scan found of one directory, when that was what is known of it."""
+
+    directory: str
+    digest: DirectoryDigest
+    known: Mapping[str, Version]
+    """Its files, as they were known."""
+    listed: Mapping[str, Version]
+    """The same files, as they are."""
+    directories: frozenset[str]
+    """Its directories that were entered."""
 
 
 @dataclass(frozen=True, slots=True)

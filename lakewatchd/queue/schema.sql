@@ -51,10 +51,25 @@ CREATE TABLE seen (
     inode    NOT NULL,                       -- st_ino
     device   NOT NULL,                       -- st_dev
     asset_id TEXT NOT NULL,                  -- the content that lay there
+    ctime_ns NOT NULL DEFAULT 0,             -- st_ctime_ns; 0 while unknown
+    calm     INTEGER NOT NULL DEFAULT 0,     -- how often in a row only the ctime had moved
+    sample   BLOB NOT NULL DEFAULT x'',      -- hash of head, middle and tail of a large file
     PRIMARY KEY (root, dir, name)
 ) WITHOUT ROWID;
 
 CREATE INDEX seen_inode ON seen (root, inode);   -- a renamed file is recognised by its inode
+
+-- Directories that held just what is known of them. Whoever changes seen takes away what is about that directory and
+-- those above it, in the same transaction.
+CREATE TABLE directory (
+    root    TEXT    NOT NULL,                -- name of the root
+    parent  BLOB    NOT NULL,                -- directory it lies in, relative to the root; bytes
+    name    BLOB    NOT NULL,                -- its name; empty, in an empty parent, for the root itself
+    digest  BLOB    NOT NULL,                -- hash of its listing and of its ignore rules
+    files   INTEGER NOT NULL,                -- files directly in it that no rule leaves out
+    ignored TEXT    NOT NULL,                -- JSON: [[rule, count], ...] of what is left out
+    PRIMARY KEY (root, parent, name)
+) WITHOUT ROWID;
 
 CREATE TABLE root_state (
     root     TEXT PRIMARY KEY,               -- name of the root

@@ -1,31 +1,42 @@
 """What was seen where: one row per file that is in the lake, for the next scan to compare with.
 
 Lives in the queue's database so that "the job is done" and "this version is known" are one transaction.
-Paths are ``str`` outside and bytes inside. Invariant: whatever ``stat`` can say comes back exactly as it was.
+Paths are ``str`` outside and bytes inside. Invariants: whatever ``stat`` can say comes back exactly as it was; a
+directory has a digest only while what is known of it is what its listing showed, so each change of what is known
+takes the digests of its directory and of those above it away, in the same transaction.
 """
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-from lakewatchd.core.asset import AssetId, Occurrence, PathKey, Version
+from lakewatchd.core.asset import Agreement, AssetId, DirectoryDigest, Occurrence, PathKey, Version
 from lakewatchd.queue.database import Connection, Database
 
 PAGE_ROWS = 1000
 
 _PUT = """
-    INSERT INTO seen (root, dir, name, size, mtime_ns, inode, device, asset_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns, inode = excluded.inode,
-        device = excluded.device, asset_id = excluded.asset_id
+    INSERT OR REPLACE INTO seen (root, dir, name, size, mtime_ns, inode, device, ctime_ns, calm, asset_id, sample)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _DELETE = "DELETE FROM seen WHERE root = ? AND dir = ? AND name = ?"
-_GET = "SELECT size, mtime_ns, inode, device, asset_id FROM seen WHERE root = ? AND dir = ? AND name = ?"
-_DIRECTORY = "SELECT name, size, mtime_ns, inode, device, asset_id FROM seen WHERE root = ? AND dir = ?"
-_BY_VERSION = """
-    SELECT dir, name, asset_id FROM seen
-    WHERE root = ? AND inode = ? AND size = ? AND mtime_ns = ? AND device = ? ORDER BY dir, name LIMIT 1
+_ADOPT = """
+    UPDATE seen SET inode = ?, device = ?, ctime_ns = ? WHERE root = ? AND dir = ? AND name = ?
 """
+_VERSION = "size, mtime_ns, inode, device, ctime_ns, calm"
+_GET = f"SELECT {_VERSION}, asset_id, sample FROM seen WHERE root = ? AND dir = ? AND name = ?"
+_DIRECTORY = f"SELECT name, {_VERSION}, asset_id FROM seen WHERE root = ? AND dir = ?"
+_BY_VERSION = f"""
+    SELECT dir, name, {_VERSION}, asset_id, sample FROM seen
+    WHERE root = ? AND inode = ? AND size = ? AND mtime_ns = ? ORDER BY sample DESC, dir, name LIMIT 1
+"""
+_DIGESTS = "SELECT name, digest, files, ignored FROM directory WHERE root = ? AND parent = ?"
+_PUT_DIGEST = """
+    INSERT OR REPLACE INTO directory (root, parent, name, digest, files, ignored) VALUES (?, ?, ?, ?, ?, ?)
+"""
+_DROP_DIGEST = "DELETE FROM directory WHERE root = ? AND parent = ? AND name = ?"
 _NEXT_DIR = "SELECT min(dir) FROM seen WHERE root = ? AND dir >= ?"
 _NEXT_ROOT = "SELECT min(root) FROM seen WHERE root > ?"
 _PAGE = "SELECT dir, name FROM seen WHERE root = ? AND (dir, name) > (?, ?) ORDER BY dir, name LIMIT ?"
@@ -43,8 +54,8 @@ class SeenStore:
             write(run, {**dict.fromkeys(gone), **{place.key: place for place in seen}})
 
     def get(self, key: PathKey) -> Occurrence | None:
-        for *version, asset_id in self._db.rows(_GET, (key.root, *_split(key.path))):
-            return Occurrence(key, asset_id, _version(*version))
+        for *version, asset_id, sample in self._db.rows(_GET, (key.root, *_split(key.path))):
+            return Occurrence(key, asset_id, _version(*version), sample.hex())
         return None
 
     def directory(self, root: str, directory: str) -> dict[str, tuple[Version, AssetId]]:
@@ -70,11 +81,38 @@ class SeenStore:
         return found
 
     def by_version(self, root: str, version: Version) -> Occurrence | None:
-        """A place that held exactly this version: after a rename the content need not be read again."""
-        numbers = (version.inode, version.size_bytes, version.mtime_ns, version.device)
-        for directory, name, asset_id in self._db.rows(_BY_VERSION, (root, *map(_number, numbers))):
-            return Occurrence(PathKey(root, _join(directory, name)), asset_id, version)
+        """A place that held a file of this inode, size and time, one with a sample if there is one. It may be the same
+        file under another name, or another one that was given a free inode: its sample tells."""
+        numbers = (version.inode, version.size_bytes, version.mtime_ns)
+        for directory, name, *found, asset_id, sample in self._db.rows(_BY_VERSION, (root, *map(_number, numbers))):
+            return Occurrence(PathKey(root, _join(directory, name)), asset_id, _version(*found), sample.hex())
         return None
+
+    def digests(self, root: str, parent: str) -> dict[str, DirectoryDigest]:
+        """Of directories directly in ``parent``, by name; that of the root itself is in ``""``, by the name ``""``."""
+        return {
+            os.fsdecode(name): DirectoryDigest(value, files, tuple(map(tuple, json.loads(ignored))) if ignored else ())
+            for name, value, files, ignored in self._db.rows(_DIGESTS, (root, os.fsencode(parent)))
+        }
+
+    def agree(self, root: str, found: Sequence[Agreement]) -> int:
+        """Keeps the digests of directories that hold what is known, and what ``stat`` says of their files now where
+        that alone is new (a device, a ctime that was unknown). One of which more became known meanwhile is left out.
+        Returns how many were kept. Not durable: a digest saves time and nothing else.
+        """
+        with self._db.transaction(durable=False) as run:
+            return sum(self._agree(run, root, one) for one in found)
+
+    def _agree(self, run: Connection, root: str, one: Agreement) -> bool:
+        known = {name: version for name, (version, _) in self.directory(root, one.directory).items()}
+        if known != one.known or not self.subdirectories(root, one.directory) <= one.directories:
+            return False
+        directory = os.fsencode(one.directory)
+        news = [(name, version) for name, version in one.listed.items() if version != known[name]]
+        run.executemany(_ADOPT, [(*_adopted(version), root, directory, os.fsencode(name)) for name, version in news])
+        ignored = json.dumps(one.digest.ignored) if one.digest.ignored else ""
+        run.execute(_PUT_DIGEST, (root, *_split(one.directory), one.digest.value, one.digest.files, ignored))
+        return True
 
     def under(self, root: str, directory: str) -> Iterator[PathKey]:
         """All known files in and below ``directory``. Read in pages: what changes meanwhile may be missed."""
@@ -116,6 +154,7 @@ class SeenStore:
         """Removes all that is known of ``root``: it is no longer configured."""
         with self._db.transaction() as run:
             run.execute("DELETE FROM seen WHERE root = ?", (root,))
+            run.execute("DELETE FROM directory WHERE root = ?", (root,))
             run.execute("DELETE FROM root_state WHERE root = ?", (root,))
 
 
@@ -127,12 +166,30 @@ def write(run: Connection, places: dict[PathKey, Occurrence | None]) -> None:
         run.executemany(_DELETE, gone)
     if seen:
         run.executemany(_PUT, seen)
+    if places:
+        run.executemany(_DROP_DIGEST, _directories_above(places))
+
+
+def _directories_above(places: Iterable[PathKey]) -> set[tuple[str, bytes, bytes]]:
+    """As rows of ``directory``: a file that comes or goes may be the first or the last one below any of them."""
+    found = {(key.root, b"", b"") for key in places}
+    for key in places:
+        directory = _split(key.path)[0]
+        while directory and (row := (key.root, *_split(directory))) not in found:
+            found.add(row)
+            directory = row[1]
+    return found
 
 
 def _row(place: Occurrence) -> tuple[object, ...]:
     version = place.version
-    numbers = (version.size_bytes, version.mtime_ns, version.inode, version.device)
-    return (place.key.root, *_split(place.key.path), *map(_number, numbers), place.asset_id)
+    numbers = (version.size_bytes, version.mtime_ns, version.inode, version.device, version.ctime_ns)
+    sample = bytes.fromhex(place.sample)
+    return (place.key.root, *_split(place.key.path), *map(_number, numbers), version.calm, place.asset_id, sample)
+
+
+def _adopted(version: Version) -> tuple[int | str, ...]:
+    return tuple(map(_number, (version.inode, version.device, version.ctime_ns)))
 
 
 def _number(value: int) -> int | str:
@@ -140,11 +197,13 @@ def _number(value: int) -> int | str:
     return value if -(1 << 63) <= value < 1 << 63 else str(value)
 
 
-def _version(size: int | str, mtime_ns: int | str, inode: int | str, device: int | str) -> Version:
-    return Version(int(size), int(mtime_ns), int(inode), int(device))
+def _version(
+    size: int | str, mtime_ns: int | str, inode: int | str, device: int | str, ctime_ns: int | str, calm: int
+) -> Version:
+    return Version(int(size), int(mtime_ns), int(inode), int(device), int(ctime_ns), calm)
 
 
-def _split(path: str) -> tuple[bytes, bytes]:
+def _split(path: str | bytes) -> tuple[bytes, bytes]:
     directory, _, name = os.fsencode(path).rpartition(b"/")
     return directory, name
 
