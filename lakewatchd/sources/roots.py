@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import enum
 import os
-import re
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,10 +18,8 @@ from pathlib import Path
 
 from lakewatchd.core.asset import path_text
 from lakewatchd.errors import NotReadable, RootAway
+from lakewatchd.sources import mounts
 
-MOUNTINFO = Path("/proc/self/mountinfo")
-REMOTE = ("nfs", "cifs", "smb", "9p", "ceph", "glusterfs", "lustre", "afs", "virtiofs", "fuse", "davfs")
-"""File systems on which others may change files without the kernel telling us (prefixes of their names)."""
 UNSTABLE_INODES = ("cifs", "smb", "vfat", "exfat", "msdos", "fuse", "9p", "davfs")
 """File systems that may give a file another inode number after a remount."""
 
@@ -43,7 +40,8 @@ class Identity:
 
     @property
     def is_remote(self) -> bool:
-        return self.file_system.startswith(REMOTE)
+        """Others may change files there without the kernel telling us."""
+        return mounts.is_remote(self.file_system)
 
     @property
     def has_stable_inodes(self) -> bool:
@@ -88,7 +86,7 @@ def look(root: Root, identity: Identity | None, known_count: Callable[[], int]) 
         return _away("does not exist", f"mount or create {root.path}")
     except OSError as exc:
         return _away(f"cannot be read: {exc.strerror}", f"check the mount and the permissions of {root.path}")
-    found = Identity(status.st_dev, status.st_ino, file_system_of(root.path))
+    found = Identity(status.st_dev, status.st_ino, mounts.mount_of(root.path).file_system)
     if identity is not None and (found.device, found.inode) != (identity.device, identity.inode):
         return _away(
             f"is another file system or directory than before ({found.file_system or 'unknown'})",
@@ -123,27 +121,6 @@ def lstat_inside(root: Root, path: str) -> os.stat_result | None:
         return os.lstat(place / parts[-1]) if parts else place.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
-
-
-def file_system_of(path: Path) -> str:
-    """The type of the file system that holds ``path``, such as ``ext4`` or ``nfs4``; empty when unknown."""
-    try:
-        lines = MOUNTINFO.read_bytes().splitlines()
-    except OSError:
-        return ""
-    target = os.fsencode(os.path.realpath(path))
-    best, found = -1, b""
-    for line in lines:
-        fields, _, rest = line.partition(b" - ")
-        point = _unescape(fields.split(b" ")[4])
-        is_above = target == point or target.startswith(point.rstrip(b"/") + b"/")
-        if is_above and len(point) >= best:  # a later mount hides an earlier one at the same place
-            best, found = len(point), rest.split(b" ")[0]
-    return found.decode("ascii", "replace")
-
-
-def _unescape(field: bytes) -> bytes:
-    return re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), field)
 
 
 def _away(reason: str, hint: str) -> RootHealth:

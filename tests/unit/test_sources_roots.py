@@ -66,21 +66,3 @@ def test_nothing_is_reached_through_a_link(tmp_path: Path) -> None:
     assert roots.lstat_inside(root, "way") is not None
     assert roots.lstat_inside(root, "no/x") is None
     assert roots.lstat_inside(root, "") is not None
-
-
-def test_the_file_system_is_that_of_the_innermost_and_latest_mount(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    table = tmp_path / "mountinfo"
-    table.write_text(
-        "1 0 8:1 / / rw - ext4 /dev/sda rw\n"
-        f"2 1 0:40 / {tmp_path}/my\\040nas rw shared:1 - nfs4 srv:/x rw\n"
-        f"3 1 0:41 / {tmp_path}/twice rw - ext4 a rw\n"
-        f"4 1 0:42 / {tmp_path}/twice rw - fuse.rclone b rw\n"
-    )
-    monkeypatch.setattr(roots, "MOUNTINFO", table)
-    assert roots.file_system_of(tmp_path) == "ext4"
-    assert roots.file_system_of(tmp_path / "my nas" / "a") == "nfs4"
-    assert roots.file_system_of(tmp_path / "my nas2") == "ext4"
-    assert roots.file_system_of(tmp_path / "twice") == "fuse.rclone"
-    assert roots.Identity(1, 1, "fuse.rclone").is_remote and not roots.Identity(1, 1, "ext4").is_remote
