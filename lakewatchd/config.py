@@ -11,12 +11,13 @@ import dataclasses
 import json
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from lakewatchd.core.typed_toml import Document, OneOf, Range
+from lakewatchd.core.typed_toml import Document, Like, OneOf, Range, secret_fields
 from lakewatchd.errors import ConfigError
 
 IGNORE_DEFAULT = (
@@ -95,7 +96,7 @@ class ModelConfig:
     image_text: str = "embedded"
     text: str = "embedded"
     detector: str = "embedded"
-    device: str = "auto"
+    device: Annotated[str, Like(r"auto|cpu|cuda(:\d+)?|mps", "auto, cpu, cuda or cuda:1")] = "auto"
     threads: Annotated[int, Range(1, 256)] = 1
     batch: Annotated[int, Range(1, 1024)] = 16
 
@@ -229,13 +230,37 @@ def load(path: str | Path | None = None) -> Config:
     source: Path | None = None
     try:
         source = find(path)
-        return parse(source.read_bytes().decode(), source) if source else defaults()
+        return _read(source) if source else defaults()
     except FileNotFoundError as exc:
         raise ConfigError(f"{source}: no such file", f"write one: cp {packaged('lakewatchd.toml')} {source}") from exc
     except OSError as exc:
         raise ConfigError(f"{exc.filename}: {exc.strerror}") from exc
     except UnicodeDecodeError as exc:
         raise ConfigError(f"{source}: not UTF-8 text") from exc
+
+
+def _read(source: Path) -> Config:
+    with source.open("rb") as file:
+        status = os.fstat(file.fileno())
+        config = parse(file.read().decode(), source)
+    if stat.S_ISREG(status.st_mode):
+        _check_mode(status.st_mode, config, source)
+    return config
+
+
+def _check_mode(mode: int, config: Config, source: Path) -> None:
+    """Whoever may write the file decides what the daemon reads; who may read it knows its secrets."""
+    if mode & stat.S_IWOTH:
+        raise ConfigError(f"{source}: anybody can change it", f"chmod o-w {source}")
+    if mode & (stat.S_IROTH | stat.S_IXOTH) and (secrets := list(_secrets(config))):
+        raise ConfigError(f"{source}: anybody can read {', '.join(secrets)}", f"chmod o= {source}")
+
+
+def _secrets(config: Config) -> Iterator[str]:
+    """Keys with a value that is nobody's business."""
+    sections = [("root", root) for root in config.roots] + [(name, getattr(config, name)) for name in SECTIONS]
+    for name, section in sections:
+        yield from (f"{name}.{key}" for key in sorted(secret_fields(type(section))) if getattr(section, key))
 
 
 def parse(text: str, source: Path) -> Config:
@@ -276,9 +301,9 @@ def _check_roots(document: Document, roots: list[tuple[int, RootConfig]], config
             document.complain(f"name: a second root named {root.name!r}", "root", number, "name")
         others = [(other.path, f"root {other.name!r}") for other in seen]
         own = (config.daemon.state_dir, "daemon.state_dir"), (config.view.mountpoint, "view.mountpoint")
-        for path, what in (*others, *own):
-            if problem := _overlap(root.path, path, what):
-                document.complain(f"path: {problem}", "root", number, "path")
+        found = (problem for path, what in (*others, *own) if (problem := _overlap(root.path, path, what)))
+        if problem := "; ".join(found):
+            document.complain(f"path: {problem}", "root", number, "path")
         seen.append(root)
 
 
@@ -314,7 +339,7 @@ def _check_pairs(document: Document, config: Config) -> None:
 
 
 def to_toml(config: Config) -> str:
-    """The effective settings as a file that :func:`parse` reads back to the same values."""
+    """The effective settings as a file that :func:`parse` reads back to the same values. Secrets are left out."""
     blocks = [_block("[[root]]", root) for root in config.roots]
     blocks += [_block(f"[{name}]", getattr(config, name)) for name in SECTIONS]
     return "\n".join(blocks)
@@ -325,8 +350,10 @@ def _block(header: str, section: object) -> str:
 
 
 def _key_values(section: object) -> Iterator[str]:
+    secret = secret_fields(type(section))
     for item in dataclasses.fields(section):  # type: ignore[arg-type]  # a section is a dataclass
-        yield f"{item.name} = {_value(getattr(section, item.name))}"
+        value = getattr(section, item.name)
+        yield f"# {item.name} is set" if item.name in secret and value else f"{item.name} = {_value(value)}"
 
 
 def _value(value: object) -> str:

@@ -176,7 +176,7 @@ def ask(path: Path, op: str, /, *, timeout_s: float | None = 30.0, **args: objec
         except (TimeoutError, BlockingIOError) as exc:  # the latter: so many wait that the kernel's list is full
             raise errors.TimedOut(f"the daemon did not answer {op!r} within {timeout_s:g} s") from exc
         except PermissionError as exc:
-            raise errors.NotReadable(f"{whoami()} may not talk to the daemon at {path}", _access_hint(path)) from exc
+            raise errors.NotReadable(f"{whoami()} may not talk to the daemon at {path}", access_hint(path)) from exc
         except OSError as exc:
             raise errors.DaemonDown(f"the daemon is not running (nobody listens on {path})", _DOWN_HINT) from exc
     return _read_answer(line, path)
@@ -185,13 +185,14 @@ def ask(path: Path, op: str, /, *, timeout_s: float | None = 30.0, **args: objec
 _DOWN_HINT = "systemctl start lakewatchd, or lakewatchd run"
 
 
-def _access_hint(path: Path) -> str:
-    """Whose daemon it is, and which group may ask: that of the socket, or of the directory that hides it."""
+def access_hint(path: Path) -> str:
+    """Whose daemon it is, and which group may have to do with it: that of ``path``, or of what hides it."""
     for place in (path, *path.parents):
         with contextlib.suppress(OSError, KeyError):
             owner, group = place.owner(), place.group()
             join = f"; or, once and for all, join its group: sudo usermod -aG {group} {whoami()}, and log in again"
-            return f"it is run by {owner}: sudo -u {owner} lakewatchd …" + (join if group != "root" else "")
+            become = "sudo" if owner == "root" else f"sudo -u {owner}"
+            return f"it belongs to {owner}: {become} lakewatchd …" + (join if group != "root" else "")
     return "use sudo"
 
 

@@ -66,6 +66,8 @@ def main() -> int:
         show_error(error)
         return error.exit_code
     except KeyboardInterrupt:
+        print(file=sys.stderr)  # below the terminal's ^C
+        say("stopped; what is indexed is kept, and the next run goes on from there")
         return 0
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lakewatchd.config import SYSTEM_CONFIG, Config
+from lakewatchd.control import whoami
 from lakewatchd.core.asset import path_text
 
 FUSE_CONF = Path("/etc/fuse.conf")
@@ -41,8 +42,15 @@ class Finding:
 
 def check_all(config: Config) -> tuple[Finding, ...]:
     """Every check there is, in the order in which problems are best mended."""
-    checks = (check_roots, check_state, check_space, check_inotify, check_fuse, check_extras, check_models)
+    checks = (check_user, check_roots, check_state, check_space, check_inotify, check_fuse, check_extras, check_models)
     return tuple(finding for check in checks for finding in check(config))
+
+
+def check_user(config: Config) -> Iterator[Finding]:
+    """Rights are those of who asks. Where the daemon is another user, what is said of them is not about it."""
+    if whoami() != _daemon_user(config):
+        text = f"you are {whoami()}, the daemon is {_daemon_user(config)}: what follows is about your rights"
+        yield Finding(Level.WARNING, "user", text, f"sudo -u {_daemon_user(config)} lakewatchd check")
 
 
 def check_roots(config: Config) -> Iterator[Finding]:
@@ -54,8 +62,8 @@ def check_roots(config: Config) -> Iterator[Finding]:
         if not root.path.is_dir():
             yield Finding(Level.ERROR, about, f"{shown} is no directory", f"mount it, or mkdir -p {shown}")
         elif not os.access(root.path, os.R_OK | os.X_OK):
-            fix = f"setfacl -R -m u:{_user()}:rX {shown}"
-            yield Finding(Level.ERROR, about, f"{shown} cannot be read by {_user()}", fix)
+            fix = f"setfacl -R -m u:{_daemon_user(config)}:rX {shown}   (as the owner, or root)"
+            yield Finding(Level.ERROR, about, f"{shown} cannot be read by {whoami()}", fix)
         else:
             yield Finding(Level.OK, about, shown)
 
@@ -65,9 +73,11 @@ def check_state(config: Config) -> Iterator[Finding]:
         nearest = _nearest(path)
         if about == "runtime" and nearest != path and config.source == SYSTEM_CONFIG:
             yield Finding(Level.OK, about, f"{path} is made when the service starts")
+        elif not os.access(nearest, os.W_OK | os.X_OK) and whoami() != _daemon_user(config):
+            yield Finding(Level.OK, about, f"{path} belongs to {_daemon_user(config)}")
         elif not os.access(nearest, os.W_OK | os.X_OK):
-            fix = f"install -d -o {_user()} -m 750 {path}   (as root)"
-            yield Finding(Level.ERROR, about, f"{path} cannot be written by {_user()}", fix)
+            fix = f"install -d -o {whoami()} -m 750 {path}   (as root)"
+            yield Finding(Level.ERROR, about, f"{path} cannot be written by {whoami()}", fix)
         elif path.is_dir() and path.stat().st_mode & 0o007 and about == "state":
             yield Finding(Level.WARNING, about, f"{path} can be read by anybody", f"chmod o= {path}")
         else:
@@ -106,7 +116,7 @@ def check_fuse(config: Config) -> Iterator[Finding]:
             Level.ERROR, "fuse", "/dev/fuse is missing", "modprobe fuse (in a container: pass --device /dev/fuse)"
         )
     elif not os.access("/dev/fuse", os.R_OK | os.W_OK):
-        yield Finding(Level.ERROR, "fuse", f"/dev/fuse is closed to {_user()}", "chmod 666 /dev/fuse")
+        yield Finding(Level.ERROR, "fuse", f"/dev/fuse is closed to {whoami()}", "chmod 666 /dev/fuse")
     elif os.geteuid() != 0 and shutil.which("fusermount3") is None:
         yield Finding(Level.ERROR, "fuse", "fusermount3 is missing", "apt-get install fuse3")
     elif importlib.util.find_spec("pyfuse3") is None:
@@ -174,18 +184,17 @@ def _nearest(path: Path) -> Path:
     return next(place for place in (path, *path.parents) if place.exists())
 
 
+def _daemon_user(config: Config) -> str:
+    """Whose the state is; where there is none yet, whoever asks."""
+    try:
+        return config.daemon.state_dir.owner()
+    except (OSError, KeyError):
+        return whoami()
+
+
 def _user_allow_other() -> bool:
     try:
         lines = FUSE_CONF.read_text().splitlines()
     except OSError:
         return False
     return any(line.strip() == "user_allow_other" for line in lines)
-
-
-def _user() -> str:
-    import pwd
-
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return str(os.geteuid())

@@ -11,11 +11,14 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
 
 from lakewatchd import __version__
 from lakewatchd.cli.output import EXAMPLES, show_error
+from lakewatchd.core.nearest import did_you_mean
 from lakewatchd.errors import LakewatchError
+from lakewatchd.telemetry import one_line
 
 COMMANDS = ("run", "status", "reload", "scan", "queue", "explain", "check", "mount", "taxonomy", "models")
 
@@ -47,11 +50,36 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
         return 130
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what was probably meant, and where to read on. Wrong usage ends with 2, as everywhere."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        found, rest = super().parse_known_args(args, namespace)
+        for word in (word for word in rest if word.startswith("-")):
+            self.error(f"no option {word}; {did_you_mean(word.partition('=')[0], self._options(), 'options')}")
+        return found, rest
+
+    def _options(self) -> Iterator[str]:
+        shown = (action for action in self._actions if action.help != argparse.SUPPRESS)
+        return (option for action in shown for option in action.option_strings if option.startswith("--"))
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            what = (action.metavar or action.dest) if isinstance(action.metavar, str | None) else action.dest
+            tip = did_you_mean(str(value), map(str, action.choices), "there are")
+            raise argparse.ArgumentError(None, f"no {what.lower()} {value!r}; {tip}")
+
+    def error(self, message: str) -> NoReturn:
+        print(f"error: {one_line(message)}\nfix: see `{self.prog} --help`", file=sys.stderr)
+        sys.exit(2)
+
+
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="lakewatchd",
         allow_abbrev=False,
         description="Watches directory trees, indexes what is in them, and shows it as folders and answers.",
@@ -66,7 +94,7 @@ def build_parser() -> argparse.ArgumentParser:
         "you are root; else /etc/lakewatchd/lakewatchd.toml)",
     )
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    subparsers: Any = parser.add_subparsers(metavar="COMMAND", required=True)
     for name in COMMANDS:
         importlib.import_module(f"lakewatchd.cli.{name}").add_parser(subparsers)
     _complete(subparsers)

@@ -8,12 +8,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from lakewatchd.core.wire import to_json
-from lakewatchd.errors import LakewatchError
+from lakewatchd.errors import ConfigError, LakewatchError
 from lakewatchd.telemetry import one_line
 
 if TYPE_CHECKING:
@@ -37,8 +38,23 @@ def console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else _PIPE_WIDTH
-    return Console(file=stream, width=width, highlight=False, soft_wrap=not stream.isatty())
+    if stream.isatty():
+        return Console(file=stream, highlight=False)
+    return Console(file=cast("IO[str]", _NoPadding(stream)), width=_PIPE_WIDTH, highlight=False, soft_wrap=True)
+
+
+class _NoPadding:
+    """A stream for pipes: what rich puts at the end of lines so that columns have one width is left out."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write(re.sub(r" +$", "", text, flags=re.MULTILINE))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def safe(text: str, style: str = "") -> Text:
@@ -55,7 +71,7 @@ def say(text: str) -> None:
 def show_error(error: LakewatchError) -> None:
     """``error: …`` and ``fix: …``; a list of problems keeps its lines."""
     lines = [one_line(line) for line in error.message.split("\n")]
-    if len(lines) > 1:
+    if len(lines) > 1 and isinstance(error, ConfigError):  # its lines are problems; others' are one, told at length
         lines = [f"{len(lines)} problems", *(f"  {line}" for line in lines)]
     red, bold, plain = ("\x1b[31m", "\x1b[1m", "\x1b[0m") if sys.stderr.isatty() else ("", "", "")
     print(f"{red}error:{plain} " + "\n".join(lines), file=sys.stderr)

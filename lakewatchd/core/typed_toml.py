@@ -10,7 +10,6 @@ The invariant: a value that did not pass is never used; its field keeps the defa
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import re
 import tomllib
@@ -19,6 +18,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
+
+from lakewatchd.core.nearest import did_you_mean
 
 T = TypeVar("T")
 Where = tuple[str | int, ...]
@@ -36,6 +37,19 @@ class Range:
 @dataclass(frozen=True, slots=True)
 class OneOf:
     values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Like:
+    """What the value must look like as a whole, and what to call that."""
+
+    pattern: str
+    expected: str
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Nobody but its owner may read a file that holds such a value, and it is never printed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +87,7 @@ class Document:
         """Complain about keys of ``table`` that are not ``known``, with the nearest name that is."""
         names = list(known)
         for key in table.keys() - set(names):
-            nearest = difflib.get_close_matches(key, names, n=1)
-            tip = f"did you mean {nearest[0]!r}?" if nearest else f"known here: {', '.join(names)}"
-            self.complain(f"unknown key {key!r}; {tip}", *where, key)
+            self.complain(f"unknown key {key!r}; {did_you_mean(key, names)}", *where, key)
 
     def read(self, kind: type[T], table: object, *where: str | int, default: T | None = None) -> T | None:
         """``table`` as a ``kind``; what it does not say is as in ``default``.
@@ -102,18 +114,27 @@ class Document:
         return kind(**values) if set(required) <= values.keys() else None
 
 
+def secret_fields(kind: type) -> frozenset[str]:
+    """The fields of a dataclass that are annotated as :class:`Secret`."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return frozenset(name for name, hint in hints.items() if any(isinstance(m, Secret) for m in _marks(hint)))
+
+
+def _marks(annotation: Any) -> tuple[Any, ...]:
+    return typing.get_args(annotation)[1:] if typing.get_origin(annotation) is Annotated else ()
+
+
 def _convert(annotation: Any, value: object) -> Any:
     """``value`` as its field wants it. Raises ``ValueError`` with what was expected."""
-    limits: tuple[Any, ...] = ()
-    if typing.get_origin(annotation) is Annotated:
-        annotation, *rest = typing.get_args(annotation)
-        limits = tuple(rest)
-    result = _convert_type(annotation, value)
+    limits = _marks(annotation)
+    result = _convert_type(typing.get_args(annotation)[0] if limits else annotation, value)
     for limit in limits:
         if isinstance(limit, Range) and not limit.low <= result <= limit.high:
             raise ValueError(f"{result:g} is not between {limit.low:g} and {limit.high:g}")
         if isinstance(limit, OneOf) and result not in limit.values:
             raise ValueError(f"{result!r} is none of {', '.join(limit.values)}")
+        if isinstance(limit, Like) and not re.fullmatch(limit.pattern, result):
+            raise ValueError(f"{result!r} is not {limit.expected}")
     return result
 
 

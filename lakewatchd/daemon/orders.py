@@ -12,6 +12,7 @@ from typing import Any
 from lakewatchd.control import Handler, Json
 from lakewatchd.core.asset import PathKey, path_text, text_path
 from lakewatchd.core.job import JobState
+from lakewatchd.core.nearest import did_you_mean
 from lakewatchd.core.status import Explanation, Fact, ScanListing, ScanView
 from lakewatchd.core.wire import to_json
 from lakewatchd.daemon import report
@@ -72,7 +73,7 @@ async def _wait_idle(daemon: Daemon) -> Json:
 async def _scan(daemon: Daemon, args: Json) -> Json:
     name = args.get("root")
     if name is not None and name not in daemon.sources:
-        raise LakewatchError(f"there is no root {name!r}", f"roots: {', '.join(daemon.sources)}")
+        raise LakewatchError(f"there is no root {name!r}", did_you_mean(str(name), daemon.sources, "roots"))
     chosen = [source for key, source in daemon.sources.items() if name in (None, key)]
     accept = bool(args.get("accept_removals"))
     scans = await asyncio.gather(*(_scan_one(source, accept) for source in chosen))

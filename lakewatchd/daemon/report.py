@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 
 from lakewatchd import __version__
 from lakewatchd.config import Config
+from lakewatchd.control import access_hint, whoami
 from lakewatchd.core.asset import path_text
 from lakewatchd.core.job import JobState, ParkedJob
 from lakewatchd.core.status import (
@@ -29,6 +30,7 @@ from lakewatchd.core.status import (
     TableView,
 )
 from lakewatchd.daemon.parts import Daemon
+from lakewatchd.errors import NotReadable
 from lakewatchd.lake.reader import LakeReader
 from lakewatchd.lake.rows import Presence
 from lakewatchd.models.base import Role
@@ -126,9 +128,10 @@ def _known_files(daemon: Daemon) -> dict[str, int]:
 
 def status_from_files(config: Config) -> Status:
     """What the files of a stopped daemon tell. ``pid`` is None."""
-    if not config.queue_path.exists():
+    if not has_queue(config):
         begin = (Problem("nothing is indexed yet", "start it: lakewatchd run"),)
-        return Status(__version__, problems=_no_roots(config) or begin)
+        roots = tuple(RootView(root.name, path_text(str(root.path)), "unknown") for root in config.roots)
+        return Status(__version__, roots=roots, problems=_no_roots(config) or begin)
     reader = QueueReader.open_readonly(config.queue_path)
     try:
         counts, parked = reader.counts(), reader.parked(limit=PARKED_SHOWN)
@@ -150,6 +153,20 @@ def status_from_files(config: Config) -> Status:
         lake=lake,
         problems=_problems(resolved),
     )
+
+
+def has_queue(config: Config) -> bool:
+    """Whether there is anything to read. Raises :class:`NotReadable` with whom to ask where this user may not."""
+    path = config.queue_path
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    except OSError as exc:
+        raise NotReadable(f"{whoami()} may not read {config.daemon.state_dir}", access_hint(path)) from exc
+    if not os.access(path, os.R_OK):
+        raise NotReadable(f"{whoami()} may not read {path}", access_hint(path))
+    return True
 
 
 async def _lake_facts(config: Config, parked: tuple[ParkedGroup, ...]) -> tuple[LakeView, tuple[ParkedGroup, ...]]:
@@ -190,7 +207,7 @@ async def name_places(reader: LakeReader, listing: QueueListing) -> QueueListing
 def queue_from_files(
     config: Config, *, parked: bool, reason: str | None, stage: str | None, limit: int
 ) -> QueueListing:
-    if not config.queue_path.exists():
+    if not has_queue(config):
         return QueueListing()
     reader = QueueReader.open_readonly(config.queue_path)
     try:

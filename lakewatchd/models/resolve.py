@@ -19,6 +19,7 @@ from pathlib import Path
 
 from lakewatchd import errors
 from lakewatchd.config import ModelConfig
+from lakewatchd.core.nearest import nearest
 from lakewatchd.models import fetch, hub
 from lakewatchd.models.base import ModelInfo, ModelSpec, Role
 from lakewatchd.models.digests import digest_of_files
@@ -91,7 +92,9 @@ def _spec(role: Role, setting: str, model_dir: Path) -> ModelSpec:
     info = hub.recall(role, setting, model_dir)
     if info is None:
         message = f"models.{role.value} = {setting!r} was never fetched"
-        raise errors.ModelUnavailable(message, "while there is a network: lakewatchd models fetch")
+        meant = nearest(setting, (EMBEDDED, OFF))
+        tip = f"did you mean {meant!r}? " if meant else ""
+        raise errors.ModelUnavailable(message, f"{tip}while there is a network: lakewatchd models fetch")
     return ModelSpec(info, setting)
 
 

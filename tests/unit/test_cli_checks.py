@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lakewatchd.cli import checks
-from lakewatchd.config import Config, DaemonConfig, RootConfig, ViewConfig
+from lakewatchd.config import Config, DaemonConfig, ModelConfig, RootConfig, ViewConfig
 
 Level = checks.Level
 
@@ -84,6 +84,11 @@ def test_allow_other(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not checks._user_allow_other()
     (tmp_path / "fuse.conf").write_text("mount_max = 9\n user_allow_other \n")
     assert checks._user_allow_other()
+
+
+def test_a_misspelt_model_is_told_what_was_meant(config: Config) -> None:
+    odd = dataclasses.replace(config, models=ModelConfig(text="emb"))
+    assert any("did you mean 'embedded'?" in finding.fix for finding in checks.check_models(odd))
 
 
 def test_models_come_with_a_fix(config: Config) -> None:

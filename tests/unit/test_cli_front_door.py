@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from lakewatchd.cli import main as front
+from lakewatchd.cli import output
 from lakewatchd.cli.output import size_text
+from lakewatchd.errors import ConfigError, LakewatchError
 
 HEAVY = ("lancedb", "lance", "torch", "pyarrow", "numpy", "PIL", "rich", "pyfuse3", "watchdog", "transformers")
 
@@ -109,6 +111,56 @@ def test_wrong_usage_exits_2(argv: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         front.main(argv)
     assert caught.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("argv", "tip"),
+    [
+        (["statsu"], "no command 'statsu'; did you mean 'status'?"),
+        (["status", "--jsno"], "no option --jsno; did you mean '--json'?"),
+        (["queue", "retri"], "no action 'retri'; did you mean 'retry'?"),
+        (["scan", "--accept"], "no option --accept; did you mean '--accept-removals'?"),
+        (["check", "--zzz"], "options: --help, --show-config, --json"),
+    ],
+)
+def test_a_slip_of_the_finger_is_told(argv: list[str], tip: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        front.main(argv)
+    error, fix = capsys.readouterr().err.splitlines()
+    assert tip in error and fix.endswith(" --help`")
+
+
+def test_a_message_of_several_lines_is_not_several_problems(capsys: pytest.CaptureFixture[str]) -> None:
+    output.show_error(LakewatchError("it failed\nfor this reason"))
+    assert "problems" not in capsys.readouterr().err
+    output.show_error(ConfigError("a:1: one\na:2: two"))
+    assert "2 problems" in capsys.readouterr().err
+
+
+def test_a_pipe_gets_no_padding(config: Path) -> None:
+    told = command("status", "--config", config)
+    assert told.stdout.count("\n") > 3 and not re.search(r" $", told.stdout, re.MULTILINE)
+    assert "files" in told.stdout, "a root is named before anything was indexed"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+def test_who_does_not_own_the_daemon_is_told_who_does(config: Path, tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir(mode=0o700)
+    for place in (tmp_path, *tmp_path.parents[:-2]):
+        place.chmod(place.stat().st_mode | 0o011)
+    code = (
+        "import grp, os, sys, lakewatchd.cli.main as front, lakewatchd.cli.render, lakewatchd.cli.checks as checks\n"
+        "import lakewatchd.daemon.report as report, lakewatchd.config as configs\n"
+        "settings = configs.load(sys.argv[1])\n"
+        "front.build_parser(); os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        "[print(f) for f in (*checks.check_user(settings), *checks.check_state(settings))]\n"
+        "try: report.has_queue(settings)\n"
+        "except Exception as e: print(e.message, '|', e.hint)\n"
+    )
+    line = [sys.executable, "-c", code, str(config)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert f"nobody may not read {tmp_path}/state | it belongs to root: sudo lakewatchd" in done.stdout, done.stderr
+    assert "the daemon is root" in done.stdout and "install -d -o nobody" not in done.stdout
 
 
 def test_a_reader_that_leaves_is_no_error(config: Path) -> None:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lakewatchd import config as c
+from lakewatchd.core.typed_toml import Secret
 from lakewatchd.errors import ConfigError
 
 SHIPPED = Path(__file__).parents[2] / "etc" / "lakewatchd.toml"
@@ -126,7 +127,8 @@ def test_roots_lie_apart_from_each_other_and_from_our_own_directories(tmp_path: 
     assert "is root 'a' too" in same
     own = f'[daemon]\nstate_dir = "{tmp_path}/real/state"\n[view]\nmountpoint = "{tmp_path}/real/view"'
     found = problems(roots(a=tmp_path / "real") + "\n" + own)
-    assert len(found) == 2 and "contains daemon.state_dir" in found[0] and "contains view.mountpoint" in found[1]
+    (both,) = found  # one line of the file, one problem
+    assert "contains daemon.state_dir" in both and "contains view.mountpoint" in both
     (inside,) = problems(roots(a="/srv/state/files") + '\n[daemon]\nstate_dir = "/srv/state"')
     assert "lies inside daemon.state_dir" in inside
 
@@ -175,6 +177,38 @@ def test_a_named_file_must_be_there_and_be_text(tmp_path: Path) -> None:
         c.load(tmp_path / "bad.toml")
     with pytest.raises(ConfigError, match="directory"):
         c.load(tmp_path)
+
+
+def test_a_file_that_anybody_can_change_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text("")
+    path.chmod(0o644)
+    assert c.load(path).source == path, "to be read by anybody is no harm where there is no secret"
+    path.chmod(0o646)
+    with pytest.raises(ConfigError, match="anybody can change it") as caught:
+        c.load(path)
+    assert caught.value.hint == f"chmod o-w {path}"
+
+
+def test_a_secret_that_anybody_can_read_is_refused_and_never_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # No setting is secret yet: take one that is there for it, by the same annotation that a real one will have.
+    monkeypatch.setitem(c.DaemonConfig.__annotations__, "group", "Annotated[str, Secret()]")
+    monkeypatch.setattr(c, "Secret", Secret, raising=False)
+    path = tmp_path / "c.toml"
+    path.write_text('[daemon]\ngroup = "hush"\n')
+    path.chmod(0o644)
+    with pytest.raises(ConfigError, match=r"anybody can read daemon\.group") as caught:
+        c.load(path)
+    assert caught.value.hint == f"chmod o= {path}" and "hush" not in caught.value.message
+    path.chmod(0o640)
+    config = c.load(path)
+    assert config.daemon.group == "hush"
+    assert "hush" not in c.to_toml(config) and "# group is set" in c.to_toml(config)
+    path.write_text("")
+    path.chmod(0o644)
+    assert c.load(path).daemon.group == "", "an empty secret is none"
 
 
 def test_a_user_gets_places_of_their_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -295,4 +295,4 @@ async def test_a_stranger_is_told_whose_daemon_it_is(server: ControlServer) -> N
         subprocess.run, [sys.executable, "-c", code, server.path], capture_output=True, text=True, check=False
     )
     assert done.stdout.startswith("nobody may not talk to the daemon at "), done.stderr
-    assert "it is run by root: sudo -u root lakewatchd" in done.stdout
+    assert "it belongs to root: sudo lakewatchd" in done.stdout
