@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -67,6 +67,8 @@ class LiveDaemon:
     """More TOML for the configuration."""
     environment: Mapping[str, str] = field(default_factory=dict)
     root_name: str = "nas"
+    program: Sequence[str] = ("-m", "lakewatchd")
+    """What Python runs as the daemon: tests that inject faults have a launcher of their own."""
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -96,7 +98,7 @@ class LiveDaemon:
         self.write_config()
         log = (self.base / "log").open("ab")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "lakewatchd", "--config", str(self.config), "run"],
+            [sys.executable, *self.program, "--config", str(self.config), "run"],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

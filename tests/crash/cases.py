@@ -1,0 +1,210 @@
+"""The matrix: what is struck where, and what the daemon is expected to do about it before it is made sound again."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from tests.crash import corpus, scenes
+from tests.crash.points import ASKED, MOMENTS, POINTS, Point
+from tests.crash.subject import OTHER_SETTINGS, Red, Subject
+
+KILLED = -9
+ALWAYS = 1_000_000
+
+Play = Callable[[Subject, "Case"], None]
+"""Brings the fault about and returns with a daemon that runs or has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    name: str
+    play: Play
+    walk: str = "live"
+    """As in :class:`~tests.crash.points.Point`; decides what a life without the fault would decode."""
+    at: str = ""
+    do: str = "kill"
+    hit: int = 1
+    times: int = 1
+    ends: int | None = None
+    """The exit status that the fault causes; None if the daemon goes on by itself."""
+    tolerated: int = 0
+    models: bool = False
+    retry: bool = False
+    """What the fault parked is asked for again by a person."""
+    small: str = ""
+    """What lies on a small disk: ``state``, ``lake`` or ``queue``."""
+
+    @property
+    def fault(self) -> tuple[str, ...]:
+        return ("--at", self.at, "--do", self.do, "--hit", str(self.hit), "--times", str(self.times))
+
+
+# --- lives -------------------------------------------------------------------------------------------------
+
+
+def before_the_fault(subject: Subject, *fault: str) -> None:
+    """Files are there and indexed, and one of them has gone again."""
+    corpus.begin(subject.root)
+    subject.start(*fault)
+    subject.drain()
+    corpus.leave(subject.root)
+    subject.drain()
+
+
+def live(subject: Subject, case: Case) -> None:
+    """Everything changes under a daemon that runs."""
+    before_the_fault(subject, *case.fault, "--armed", str(subject.armed))
+    subject.armed.touch()
+    corpus.change(subject.root)
+    _suffer(subject, case)
+
+
+def start(subject: Subject, case: Case) -> None:
+    """Everything changed while the daemon was down."""
+    before_the_fault(subject)
+    subject.stop()
+    corpus.change(subject.root)
+    _prepare_start(subject, case.walk)
+    subject.start(*case.fault, wait=False)
+    _suffer(subject, case)
+
+
+def stop(subject: Subject, case: Case) -> None:
+    """Struck in an orderly stop."""
+    before_the_fault(subject, *case.fault, "--armed", str(subject.armed))
+    corpus.change(subject.root)
+    subject.drain()
+    subject.armed.touch()
+    assert subject.live.process is not None
+    subject.live.process.terminate()
+    _suffer(subject, case)
+
+
+def sound(subject: Subject, walk: str) -> None:
+    """The same life without a fault: the measure of all others."""
+    before_the_fault(subject)
+    if walk in ("live", "stop"):
+        corpus.change(subject.root)
+    else:
+        subject.stop()
+        corpus.change(subject.root)
+        _prepare_start(subject, walk)
+        subject.start()
+    subject.drain()
+
+
+def _prepare_start(subject: Subject, walk: str) -> None:
+    if walk == "stale":
+        subject.use(OTHER_SETTINGS)
+    if walk == "lost":
+        scenes.lose_queue(subject)
+
+
+def _suffer(subject: Subject, case: Case) -> None:
+    if case.ends is not None:
+        if (code := subject.wait_dead()) != case.ends:
+            raise Red(f"ended with {code}, not {case.ends}: {subject.last_words()}")
+    else:
+        subject.wait_for(subject.struck, "the fault struck")
+        if case.do == "stop":
+            scenes.wake_later(subject)
+        subject.wait_for(subject.is_up, "the daemon answers")
+        subject.drain()
+    if not subject.struck():
+        raise Red("the point was not reached")
+
+
+WALKS: dict[str, Play] = {"live": live, "start": start, "stale": start, "lost": start, "stop": stop}
+
+# --- the table ---------------------------------------------------------------------------------------------
+
+
+def kills() -> Iterator[Case]:
+    """``kill -9`` of the daemon before and after every step."""
+    for point in POINTS:
+        for moment in point.moments:
+            at = f"{point.name}.{moment}"
+            if point.walk == "view":
+                yield Case(f"kill view {at}", scenes.kill_view, at=at, walk="live")
+            else:
+                yield Case(f"kill {at}", WALKS[point.walk], point.walk, at, ends=KILLED)
+
+
+def _raised(at: str, what: str, ends: int | None = None, walk: str = "", times: int = 1, tolerated: int = 0) -> Case:
+    walk = walk or next(point.walk for point in POINTS if point.name == at.split(".")[0])
+    return Case(
+        f"{what} {at}" + ("" if times == 1 else f" x{times}"),
+        WALKS[walk], walk, at, f"raise:{what}", 1, times, ends, tolerated,
+    )  # fmt: skip
+
+
+def errors() -> Iterator[Case]:
+    """What the system, a room or a bug may raise."""
+    for step in ("put", "claim", "ack", "promote", "heartbeat", "expire"):
+        yield _raised(f"{step}.before", "Busy", times=2)
+        yield _raised(f"{step}.before", "OutOfSpace")
+    for step in ("reclaim", "queue_stale", "agree_rows"):
+        yield _raised(f"{step}.before", "OutOfSpace")
+    yield _raised("thumbnails.before", "OutOfSpace", tolerated=1)
+    for step in ("fsync", "ledger"):
+        yield _raised(f"{step}.before", "ENOSPC", tolerated=1)
+        yield _raised(f"{step}.before", "EIO", ends=70)
+    yield _raised("ack.before", "QueueDamaged", ends=70)
+    yield _raised("clean.before", "Busy")
+    yield _raised("compact_plan.before", "OutOfSpace")
+    yield _raised("identify.before", "TimedOut", times=2)
+    yield _raised("decode.before", "WorkerDied", times=2, tolerated=2)
+    yield _raised("publish.before", "RuntimeError", tolerated=1)
+    yield _raised("ingest.before", "MemoryError")
+    yield _raised("index_updates.before", "RuntimeError", ends=1)  # the writer's task ends by a bug
+
+
+def hangs() -> Iterator[Case]:
+    for at in ("gold_assets.after", "ack_settle.after", "sync.before"):
+        yield Case(f"stopped and continued {at}", live, at=at, do="stop")
+        yield Case(f"hangs and is killed {at}", scenes.killed_while_it_hangs, at=at, do="hang")
+
+
+def children() -> Iterator[Case]:
+    for name in ("decoder", "hasher"):
+        at = f"{ASKED[name].name}.before"
+        yield Case(f"kill {name} once", live, at=at, do="kill-child")
+        yield Case(f"kill {name} always", live, at=at, do="kill-child", times=ALWAYS, retry=True, tolerated=6)
+    yield Case("kill embedder once", live, at="asked_embedder.before", do="kill-child", models=True, tolerated=1)
+
+
+def clocks() -> Iterator[Case]:
+    for name, ahead_s in (("ten years ahead", 3.2e8), ("ten years back", -3.2e8)):
+        for at in ("put.after", "ack.before"):
+            yield Case(f"clock {name} {at}", live, at=at, do=f"clock:{ahead_s}", tolerated=1)
+
+
+def places() -> Iterator[Case]:
+    """Disks, databases and other writers."""
+    for small in ("state", "lake", "queue", "temp"):
+        yield Case(f"disk full: {small}", scenes.disk_full, small=small, tolerated=2)
+    yield Case("disk full at the start: state", scenes.disk_full_at_start, "start", small="state", tolerated=2)
+    yield Case("queue locked by another process", scenes.queue_locked)
+    yield Case("queue missing", scenes.queue_missing, "lost")
+    yield Case("queue truncated", scenes.queue_truncated, "lost")
+    yield Case("queue overwritten", scenes.queue_overwritten, "lost")
+    yield Case("lake missing", scenes.lake_missing, "start", tolerated=1)
+    yield Case("thumbnails missing", scenes.thumbnails_missing, "start")
+    yield Case("rival commit: compaction", live, at="compact_commit.before", do="rival")
+    yield Case("rival writer on every table", scenes.rival_writer, tolerated=2)
+
+
+def matrix() -> tuple[Case, ...]:
+    return (*kills(), *errors(), *hangs(), *children(), *clocks(), *places())
+
+
+def at_random(count: int, seed: int) -> Iterator[Case]:
+    """More kills, each at a later pass of a point."""
+    rng = random.Random(seed)
+    points: list[Point] = [point for point in POINTS if point.walk == "live"]
+    for number in range(count):
+        point, moment, hit = rng.choice(points), rng.choice(MOMENTS), rng.randint(2, 6)
+        at = f"{point.name}.{moment}"
+        yield replace(Case(f"kill {at}", live, at=at, ends=KILLED), name=f"kill {at} #{hit} ({number})", hit=hit)

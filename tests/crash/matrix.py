@@ -1,0 +1,101 @@
+"""Plays cases: bring the fault about, make it sound, drain, examine."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.crash import cases, corpus, oracle, scenes
+from tests.crash.cases import Case
+from tests.crash.oracle import Fresh
+from tests.crash.subject import CHECKOUT, OTHER_SETTINGS, Subject
+
+MODELS = CHECKOUT / ".cache" / "models"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    name: str
+    took_s: float
+    problem: str = ""
+
+
+@dataclass(slots=True)
+class Matrix:
+    """May play several cases at once: each has a directory of its own."""
+
+    base: Path
+    is_kept: bool = False
+    _fresh: dict[tuple[str, bool], Fresh] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def play(self, case: Case) -> Cell:
+        began, problem = time.monotonic(), ""
+        base = self.base / "".join(char if char.isalnum() else "-" for char in case.name)
+        try:
+            self._play(case, base)
+        except (AssertionError, Exception) as exc:
+            problem = f"{type(exc).__name__}: {exc}"
+        if not (problem and self.is_kept):
+            shutil.rmtree(base, ignore_errors=True)
+        return Cell(case.name, time.monotonic() - began, problem)
+
+    def _play(self, case: Case, base: Path) -> None:
+        fresh = self.fresh(case.walk, case.models)
+        subject = Subject(base, MODELS if case.models else None)
+        with contextlib.ExitStack() as stack:
+            if case.small:
+                stack.enter_context(scenes.on_small_disk(subject, case.small))
+            stack.callback(subject.end)
+            case.play(subject, case)
+            before = corpus.originals(subject.root)
+            subject.armed.unlink(missing_ok=True)
+            if subject.exit_code() is None and not case.ends:
+                subject.stop()
+            subject.start()
+            if case.retry:
+                subject.drain()
+                subject.ask("queue_retry")
+            subject.drain()
+            oracle.examine(subject, fresh, before, case.tolerated)
+
+    def fresh(self, walk: str, models: bool) -> Fresh:
+        """Of the same files, by a daemon that nothing happens to. Made once for each kind of life."""
+        with self._lock:
+            if (walk, models) not in self._fresh:
+                self._fresh[walk, models] = self._make_fresh(walk, models)
+            return self._fresh[walk, models]
+
+    def _make_fresh(self, walk: str, models: bool) -> Fresh:
+        base = self.base / f"fresh-{walk}-{models}"
+        subject = Subject(base, MODELS if models else None)
+        subject.use(OTHER_SETTINGS if walk == "stale" else "")
+        corpus.begin(subject.root)
+        corpus.leave(subject.root)
+        corpus.change(subject.root)
+        try:
+            subject.start()
+            subject.drain()
+            fresh = Fresh(subject.live.state / "lake", oracle.parked(subject), Counter())
+            subject.stop()
+        finally:
+            subject.end()
+        return Fresh(fresh.lake, fresh.parked, self._decoded(walk, models, fresh))
+
+    def _decoded(self, walk: str, models: bool, fresh: Fresh) -> Counter[str]:
+        """By a life like that of the cases, but without a fault. It must pass the examination, too."""
+        base = self.base / f"life-{walk}-{models}"
+        subject = Subject(base, MODELS if models else None)
+        try:
+            cases.sound(subject, walk)
+            counted = oracle.decoded(subject)
+            known = Fresh(fresh.lake, fresh.parked, counted)
+            oracle.examine(subject, known, corpus.originals(subject.root))
+        finally:
+            subject.end()
+        return counted

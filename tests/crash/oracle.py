@@ -1,0 +1,109 @@
+"""What must hold after a fault, a restart and a drain: as if nothing had happened."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lakewatchd.lake.compare import compare
+from lakewatchd.lake.reader import LakeReader
+from lakewatchd.lake.schema import TABLES
+from lakewatchd.views.follow import Follower
+from lakewatchd.views.tree import Branch, Tree
+from tests.crash.corpus import originals
+from tests.crash.subject import Red, Subject
+
+Parked = list[tuple[str, str]]
+
+OURS = ("queue.db", "queue.db-wal", "queue.db-shm", "thumbnails.db", "lake", "models")
+"""What a daemon that stopped leaves in its state directory, and nothing temporary."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """An index of the same files that nothing happened to."""
+
+    lake: Path
+    parked: Parked
+    decoded: Counter[str]
+    """By the same life without a fault."""
+
+
+def parked(subject: Subject) -> Parked:
+    listing = subject.ask("queue_list", parked=True, limit=1000)
+    return sorted((str(item["key"]), str(item["reason"])) for item in listing["items"])
+
+
+def examine(subject: Subject, fresh: Fresh, before: dict[str, tuple[str, int, int]], tolerated: int = 0) -> None:
+    """Raises :class:`Red` with the first thing that differs. The daemon is drained and runs; it is stopped here.
+
+    ``tolerated``: how much more often an asset may have been decoded than the deaths explain.
+    """
+    if (found := parked(subject)) != fresh.parked:
+        raise Red(f"parked: {found}, expected {fresh.parked}")
+    status = subject.ask("status")
+    if waiting := [line for line in status["queue"] if line["state"] != "parked"]:
+        raise Red(f"still queued: {waiting}")
+    if status["problems"]:
+        raise Red(f"status tells of problems: {status['problems']}")
+    subject.stop()
+    compared = asyncio.run(compare(subject.live.state / "lake", fresh.lake))
+    if compared.differences:
+        raise Red("differs from a fresh index: " + "; ".join(map(str, compared.differences[:5])))
+    if (a := shown(subject.live.state / "lake")) != (b := shown(fresh.lake)):
+        raise Red(f"the view differs: {sorted(a ^ b)[:5]}")
+    if strays := [path.name for path in subject.live.state.iterdir() if path.name not in OURS]:
+        raise Red(f"left behind in the state directory: {strays}")
+    if strays := list(unreferenced(subject.live.state / "lake")):
+        raise Red(f"left behind in the lake: {strays[:5]}")
+    for asset, times in decoded(subject).items():
+        allowed = fresh.decoded[asset] + subject.deaths + tolerated
+        if times > allowed:
+            raise Red(f"{asset[:12]} was decoded {times} times: {subject.deaths} deaths explain {allowed}")
+    if originals(subject.root) != before:
+        raise Red("originals were touched")
+
+
+def decoded(subject: Subject) -> Counter[str]:
+    lines = subject.lines()
+    return Counter({line.split()[1]: count for line, count in lines.items() if line.startswith("decode ")})
+
+
+def shown(lake: Path) -> set[str]:
+    """Every path of a view of this lake."""
+
+    async def tree() -> Tree:
+        reader = LakeReader(lake)
+        follower = Follower(reader)
+        await follower.refresh()
+        reader.close()
+        return follower.tree
+
+    return set(_walk(asyncio.run(tree()), ()))
+
+
+def _walk(tree: Tree, folder: tuple[bytes, ...]) -> Iterator[str]:
+    for name, entry in tree.entries(folder):
+        path = (*folder, name)
+        yield b"/".join(path).decode(errors="surrogateescape")
+        if isinstance(entry, Branch) and len(path) < 6:
+            yield from _walk(tree, path)
+
+
+def unreferenced(lake: Path) -> Iterator[str]:
+    """Data files that no version of their table speaks of: what a killed commit leaves until it is tidied away."""
+    import lance
+
+    for spec in TABLES:
+        table = lake / f"{spec.name}.lance"
+        versions = [lance.dataset(str(table), version=v["version"]) for v in lance.dataset(str(table)).versions()]
+        known = {
+            Path(file.path).name
+            for version in versions
+            for fragment in version.get_fragments()
+            for file in fragment.metadata.files
+        }
+        yield from (f"{spec.name}/{path.name}" for path in table.glob("data/*") if path.name not in known)

@@ -1,0 +1,215 @@
+"""One daemon, its files and its fault: started, struck, started again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lakewatchd import control
+from lakewatchd.errors import DaemonDown
+from lakewatchd.testing import LiveDaemon, wait_until
+
+CHECKOUT = Path(__file__).parents[2]
+WAIT_S = 90.0
+"""For anything to happen. Generous: a busy machine is no failure."""
+
+QUICK = """\
+[watch]
+settle_s = 0.1
+settle_open_s = 0.3
+
+[queue]
+lease_s = 5.0
+backoff_s = 0.1
+backoff_max_s = 1.0
+
+[workers]
+decoders = 1
+
+[lake]
+commit_s = 0.05
+optimize_commits = 2
+keep_gone_days = 0.0
+"""
+"""Everything often and soon, so that a short life passes every point."""
+
+WITHOUT_MODELS = '\n[models]\nimage_text = "off"\ntext = "off"\ndetector = "off"\n'
+OTHER_SETTINGS = "\n[decode]\nthumbnail_px = 200\n"
+"""With these, all that was decoded before is stale."""
+
+
+class Red(AssertionError):
+    """Something is not as promised."""
+
+
+@dataclass(slots=True)
+class Subject:
+    """A daemon in a directory of its own."""
+
+    base: Path
+    models: Path | None = None
+    root: Path = Path()
+    state: Path = Path()
+    """Another place for the daemon's state, such as a small disk."""
+    deaths: int = 0
+    """How often a process of it was ended, by the fault or by the case: each may cost a repeat of what was at work."""
+    live: LiveDaemon = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.root = self.base / "nas" if self.root == Path() else self.root
+        self.root.mkdir(parents=True, exist_ok=True)
+        (self.base / "d").mkdir(exist_ok=True)
+        if self.state != Path():
+            (self.base / "d" / "state").symlink_to(self.state)
+        self.live = LiveDaemon(self.base / "d", self.root, models=self.models)
+        self.use("")
+        self.live.environment = {"PYTHONPATH": str(CHECKOUT)}
+
+    def use(self, settings: str) -> None:
+        self.live.settings = QUICK + ("" if self.models else WITHOUT_MODELS) + settings
+
+    @property
+    def trail(self) -> Path:
+        return self.base / "trail"
+
+    @property
+    def armed(self) -> Path:
+        return self.base / "armed"
+
+    def start(self, *fault: str, wait: bool = True) -> None:
+        """With ``fault``, the launcher's arguments, or sound."""
+        self.live.program = ("-m", "tests.crash.launch", "--trail", str(self.trail), *fault, "--")
+        self.live.start(wait=False)
+        if wait:
+            wait_until(self.is_up, WAIT_S, f"the daemon answers; log:\n{self.live.log}")
+
+    def is_up(self) -> bool:
+        if self.exit_code() is not None:
+            raise Red(f"the daemon ended with {self.exit_code()}: {self.last_words()}")
+        with suppress(DaemonDown):
+            self.ask("status")
+            return True
+        return False
+
+    def ask(self, op: str, **args: object) -> dict[str, Any]:
+        return control.ask(self.live.base / "run" / "control.sock", op, timeout_s=WAIT_S, **args)
+
+    def drain(self) -> None:
+        """As ``lakewatchd status --wait``."""
+        self.ask("wait_idle")
+
+    def stop(self) -> None:
+        code = self.live.stop()
+        if code:
+            raise Red(f"a stop ended with {code}: {self.last_words()}")
+
+    def kill(self) -> None:
+        self.live.kill()
+        self.deaths += 1
+
+    def end(self) -> None:
+        """Whatever is left of it, at once."""
+        if self.live.process is not None and self.live.process.poll() is None:
+            self.live.process.send_signal(signal.SIGCONT)
+            self.live.process.kill()
+            self.live.process.wait()
+
+    def exit_code(self) -> int | None:
+        assert self.live.process is not None
+        return self.live.process.poll()
+
+    def wait_dead(self) -> int:
+        """Until it ended by itself; returns how."""
+        assert self.live.process is not None
+        try:
+            code = self.live.process.wait(WAIT_S)
+        except subprocess.TimeoutExpired:
+            raise Red(f"nothing ended the daemon; struck {self.struck()} times: {self.last_words()}") from None
+        self.deaths += 1
+        return code
+
+    def wait_for(self, condition: Callable[[], object], what: str) -> None:
+        """``condition`` with a daemon that lives."""
+
+        def holds() -> object:
+            if self.exit_code() is not None:
+                raise Red(f"the daemon ended with {self.exit_code()} before {what}: {self.last_words()}")
+            return condition()
+
+        wait_until(holds, WAIT_S, f"{what}; {self.last_words()}")
+
+    def status_says(self, text: str) -> bool:
+        """Whether a person is told so."""
+        with suppress(DaemonDown):
+            return text in str(self.ask("status"))
+        return False
+
+    def struck(self) -> int:
+        return sum(count for line, count in self.lines().items() if line.startswith("struck "))
+
+    def lines(self) -> Counter[str]:
+        return Counter(self.trail.read_text().splitlines()) if self.trail.exists() else Counter()
+
+    def last_words(self) -> str:
+        return " | ".join(self.live.log.splitlines()[-6:])
+
+
+@dataclass(slots=True)
+class View:
+    """``lakewatchd mount`` beside a subject."""
+
+    subject: Subject
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def place(self) -> Path:
+        return self.subject.live.base / "mnt"
+
+    def start(self, *fault: str, wait: bool = True) -> None:
+        self.place.mkdir(exist_ok=True) if not os.path.lexists(self.place) else None
+        argv = [sys.executable, "-m", "tests.crash.launch", "--trail", str(self.subject.trail), *fault, "--"]
+        with (self.subject.base / "view.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*argv, "--config", str(self.subject.live.config), "mount"],
+                stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+            )  # fmt: skip
+        if wait:
+            wait_until(self.place.is_mount, WAIT_S, "the view is mounted")
+
+    def files(self) -> dict[str, bytes]:
+        """What by-root shows, read through the kernel; nothing while the view is dead."""
+        shown = self.place / "by-root" / "nas"
+        try:
+            return {str(path.relative_to(shown)): path.read_bytes() for path in shown.rglob("*") if path.is_file()}
+        except OSError:
+            return {}
+
+    def wait_shows(self, expected: dict[str, bytes]) -> None:
+        wait_until(lambda: self.files() == expected, WAIT_S, "the view shows what lies on the disk")
+
+    def wait_dead(self) -> int:
+        assert self.process is not None
+        return self.process.wait(WAIT_S)
+
+    def end(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(10)
+            self.process.kill()
+            self.process.wait()
+        subprocess.run(["umount", "-l", str(self.place)], capture_output=True, check=False)
+
+
+def pause(seconds: float) -> None:
+    """Time for the daemon to do what it must not, where there is nothing to wait for."""
+    time.sleep(seconds)
