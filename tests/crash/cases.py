@@ -22,7 +22,7 @@ class Case:
     name: str
     play: Play
     walk: str = "live"
-    """As in :class:`~tests.crash.points.Point`; decides what a life without the fault would decode."""
+    """As in :class:`~tests.crash.points.Point`."""
     at: str = ""
     do: str = "kill"
     hit: int = 1
@@ -30,11 +30,18 @@ class Case:
     ends: int | None = None
     """The exit status that the fault causes; None if the daemon goes on by itself."""
     tolerated: int = 0
+    """More decodes of one asset than the deaths explain."""
     models: bool = False
     retry: bool = False
     """What the fault parked is asked for again by a person."""
     small: str = ""
     """What lies on a small disk: ``state``, ``lake`` or ``queue``."""
+
+    @property
+    def decodes(self) -> int:
+        """How often one asset is decoded in such a life: once, once more with other settings, and a file that cannot
+        be decoded once more by who does not know that it was tried."""
+        return self.tolerated + (2 if self.walk in ("stale", "lost") else 1)
 
     @property
     def fault(self) -> tuple[str, ...]:
@@ -82,15 +89,15 @@ def stop(subject: Subject, case: Case) -> None:
     _suffer(subject, case)
 
 
-def sound(subject: Subject, walk: str) -> None:
-    """The same life without a fault: the measure of all others."""
+def sound(subject: Subject, case: Case) -> None:
+    """The same life without a fault, which must pass the same examination."""
     before_the_fault(subject)
-    if walk in ("live", "stop"):
+    if case.walk == "live":
         corpus.change(subject.root)
     else:
         subject.stop()
         corpus.change(subject.root)
-        _prepare_start(subject, walk)
+        _prepare_start(subject, case.walk)
         subject.start()
     subject.drain()
 
@@ -197,7 +204,8 @@ def places() -> Iterator[Case]:
 
 
 def matrix() -> tuple[Case, ...]:
-    return (*kills(), *errors(), *hangs(), *children(), *clocks(), *places())
+    nothing = (Case(f"no fault: {walk}", sound, walk) for walk in ("live", "start", "stale", "lost"))
+    return (*nothing, *kills(), *errors(), *hangs(), *children(), *clocks(), *places())
 
 
 def at_random(count: int, seed: int) -> Iterator[Case]:

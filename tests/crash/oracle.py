@@ -28,8 +28,6 @@ class Fresh:
 
     lake: Path
     parked: Parked
-    decoded: Counter[str]
-    """By the same life without a fault."""
 
 
 def parked(subject: Subject) -> Parked:
@@ -37,10 +35,10 @@ def parked(subject: Subject) -> Parked:
     return sorted((str(item["key"]), str(item["reason"])) for item in listing["items"])
 
 
-def examine(subject: Subject, fresh: Fresh, before: dict[str, tuple[str, int, int]], tolerated: int = 0) -> None:
+def examine(subject: Subject, fresh: Fresh, before: dict[str, tuple[str, int, int]], decodes: int = 1) -> None:
     """Raises :class:`Red` with the first thing that differs. The daemon is drained and runs; it is stopped here.
 
-    ``tolerated``: how much more often an asset may have been decoded than the deaths explain.
+    ``decodes``: how often an asset may have been decoded, apart from once more for each death.
     """
     if (found := parked(subject)) != fresh.parked:
         raise Red(f"parked: {found}, expected {fresh.parked}")
@@ -60,9 +58,8 @@ def examine(subject: Subject, fresh: Fresh, before: dict[str, tuple[str, int, in
     if strays := list(unreferenced(subject.live.state / "lake")):
         raise Red(f"left behind in the lake: {strays[:5]}")
     for asset, times in decoded(subject).items():
-        allowed = fresh.decoded[asset] + subject.deaths + tolerated
-        if times > allowed:
-            raise Red(f"{asset[:12]} was decoded {times} times: {subject.deaths} deaths explain {allowed}")
+        if times > decodes + subject.deaths:
+            raise Red(f"{asset[:12]} was decoded {times} times, {decodes} were due and {subject.deaths} explained")
     if originals(subject.root) != before:
         raise Red("originals were touched")
 

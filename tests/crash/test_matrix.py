@@ -1,0 +1,33 @@
+"""A slice of the crash matrix for every day; all of it is ``python -m tests.crash``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.crash import cases
+from tests.crash.matrix import Matrix
+from tests.crash.points import BY_NAME
+
+EVERY_DAY = ("kill gold_assets.after", "kill ack_settle.after")
+"""Between two tables of a commit, and in the middle of an ack."""
+
+
+def test_every_point_names_a_function_of_the_product() -> None:
+    for point in BY_NAME.values():
+        point.resolve()
+
+
+def test_cases_have_names_of_their_own() -> None:
+    names = [case.name for case in cases.matrix()]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_slice_of_the_matrix_is_green(tmp_path: Path) -> None:
+    matrix = Matrix(tmp_path)
+    cells = [matrix.play(case) for case in cases.matrix() if case.name in EVERY_DAY]
+    assert len(cells) == len(EVERY_DAY)
+    assert not [cell for cell in cells if cell.problem]
