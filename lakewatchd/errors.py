@@ -41,6 +41,8 @@ class LakewatchError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint or self.usual_hint
+        self.place = ""
+        """``root:path`` of the file it is about, where whoever raised or passed it on knows it."""
 
     @property
     def reason(self) -> str:

@@ -100,7 +100,7 @@ def _journal_handler(stream: TextIO) -> logging.Handler:
 
     class JournalHandler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            fields = {f"LAKEWATCHD_{name.upper()}": getattr(record, name, None) for name in FIELDS}
+            fields = {name.upper(): getattr(record, name, None) for name in FIELDS}
             shown = {name: one_line(str(value)) for name, value in fields.items() if value is not None}
             journal.send(self.format(record), PRIORITY=_priority(record), LOGGER=record.name, **shown)
 

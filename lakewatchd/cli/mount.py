@@ -34,6 +34,7 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--log-level", choices=("debug", "info", "warning", "error"), help="instead of daemon.log_level"
     )
+    parser.add_argument("--clean", action="store_true", help="only take away what a killed view left at DIR")
     parser.set_defaults(func=run)
 
 
@@ -45,6 +46,11 @@ def run(args: argparse.Namespace) -> int:
         view = dataclasses.replace(settings.view, mountpoint=args.dir.absolute())
         settings = dataclasses.replace(settings, view=view)
     telemetry.set_up_logging(args.log_level or settings.daemon.log_level)
+    if args.clean:
+        from lakewatchd.views.mount import unmount_stale
+
+        unmount_stale(settings.view.mountpoint)
+        return 0
     try:
         import pyfuse3  # noqa: F401
     except ImportError as exc:

@@ -51,6 +51,8 @@ _log = logging.getLogger(__name__)
 STATUS_S = 2.0
 """How often systemd's status line is renewed."""
 PURGE_S = 86400.0
+CLOSE_S = 30.0
+"""How long the last commit and the end of the children may take, after running jobs were given drain_s."""
 
 
 async def run(config: Config, *, on_ready: Callable[[Daemon], None] | None = None) -> int:
@@ -101,7 +103,8 @@ async def _serve(daemon: Daemon, on_ready: Callable[[Daemon], None] | None) -> N
             if on_ready is not None:
                 on_ready(daemon)
             await daemon.stopping.wait()
-            telemetry.notify("STOPPING=1")
+            drain_us = int((daemon.config.daemon.drain_s + CLOSE_S) * 1e6)
+            telemetry.notify(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={drain_us}")
         finally:
             await control.close()
             for task in side:

@@ -248,7 +248,9 @@ class WorkerPool:
             case Retry() | Park() as decision:
                 self._failed += 1
                 self._recover(job.stage)
-                _log.warning("job failed: %s", decision.message, extra=_fields(job), exc_info=_bug(decision, error))
+                _log.warning(
+                    "job failed: %s", decision.message, extra=_fields(job, error), exc_info=_bug(decision, error)
+                )
                 return decision
 
     # --- rests ----------------------------------------------------------------------------------------------
@@ -343,5 +345,9 @@ def _bug(decision: Retry | Park, error: Exception) -> Exception | None:
     return error if decision.reason == "bug" else None
 
 
-def _fields(job: Job) -> dict[str, object]:
-    return {"job": job.id, "stage": job.stage, "attempt": job.attempts + 1}
+def _fields(job: Job, error: Exception) -> dict[str, object]:
+    """What a log line says of the job, in words to search the journal by."""
+    root, _, path = getattr(error, "place", "").partition(":")
+    about = {"root": job.payload.get("root", root), "path": job.payload.get("path", path)}
+    known = {name: value for name, value in about.items() if value}
+    return {"job": job.id, "stage": job.stage, "attempt": job.attempts + 1, **known}

@@ -61,6 +61,7 @@ async def _run_stages(work: Work, due: list[Stage], ctx: Context) -> AssetError 
             await stage.run(work, ctx)
         except AssetError as exc:
             note(RunState.FAILED, f"{exc.reason}: {exc.message}")
+            exc.place = work.places[0].key.text
             return exc
         note(RunState.DONE)
         work.row = dataclasses.replace(work.row, transforms={**work.row.transforms, stage.name: stage.transform.id})

@@ -15,8 +15,9 @@ wait_for() { # SECONDS COMMAND...
     done
 }
 
-scripts/install --extras view --no-start
-scripts/install --extras view --no-start # again: must change nothing
+scripts/install --extras view,systemd --no-start
+scripts/install --extras view,systemd --no-start # again: must change nothing
+systemd-analyze security --no-pager lakewatchd.service >"$out/security"
 
 install -d -m 755 /srv/photos
 printf '\n[[root]]\nname = "photos"\npath = "/srv/photos"\n' >>/etc/lakewatchd/lakewatchd.toml
@@ -43,8 +44,43 @@ cmp /mnt/lake/by-root/photos/red.png "$2" && echo same >"$out/view-while-down"
 
 systemctl start lakewatchd
 timeout 60 lakewatchd status --wait >"$out/restarted"
+
+# Another root, by reload: no restart, no work lost; a wrong file is refused and changes nothing.
+pid=$(systemctl show --property=MainPID --value lakewatchd)
+install -d /srv/music && echo 'the blue danube' >/srv/music/waltz.txt
+head --bytes=300 "$2" >/srv/music/torn.png
+printf '\n[[root]]\nname = "music"\npath = "/srv/music"\n' >>/etc/lakewatchd/lakewatchd.toml
+systemctl reload lakewatchd
+timeout 60 lakewatchd status --wait >"$out/reloaded"
+wait_for 20 cmp /mnt/lake/by-root/music/waltz.txt /srv/music/waltz.txt || true
+echo 'nonsense = 1' >>/etc/lakewatchd/lakewatchd.toml
+systemctl reload lakewatchd || echo "refused" >"$out/bad-reload"
+sed -i '$d' /etc/lakewatchd/lakewatchd.toml
+echo "$pid $(systemctl show --property=MainPID --value lakewatchd)" >"$out/reload-pids"
+journalctl --boot --unit=lakewatchd ROOT=music --output=json >"$out/journal-of-music"
+
+# Killed in the middle of a batch, and hung in the middle of another: it comes back and finishes.
+restarts() { systemctl show --property=NRestarts --value lakewatchd; }
+for number in $(seq 300); do echo "text $number" >/srv/music/"$number.txt"; done
 systemctl kill --signal=KILL lakewatchd
-wait_for 30 lakewatchd status >"$out/after-kill"
+wait_for 60 timeout 60 lakewatchd status --wait >"$out/after-kill"
+install -d /run/systemd/system/lakewatchd.service.d
+printf '[Service]\nWatchdogSec=3\nTimeoutAbortSec=2\nRestartSec=1\n' >/run/systemd/system/lakewatchd.service.d/soon.conf
+systemctl daemon-reload && systemctl restart lakewatchd
+sleep 5 # pings keep it alive
+echo "$(restarts)" >"$out/alive-restarts"
+for number in $(seq 301 400); do echo "text $number" >/srv/music/"$number.txt"; done
+kill -STOP "$(systemctl show --property=MainPID --value lakewatchd)"
+wait_for 30 bash -c '[ "$(systemctl show --property=NRestarts --value lakewatchd)" = 1 ]'
+wait_for 60 timeout 60 lakewatchd status --wait >"$out/after-hang"
+
+# Stopped in the middle of a batch: in time, cleanly, and nothing is lost.
+for number in $(seq 401 700); do echo "text $number" >/srv/music/"$number.txt"; done
+sleep 1
+systemctl stop lakewatchd
+systemctl show --property=Result --property=ExecMainStatus lakewatchd >"$out/stopped-in-batch"
+systemctl start lakewatchd
+timeout 60 lakewatchd status --wait >"$out/after-batch"
 
 systemctl kill --signal=KILL lakewatchd-view
 wait_for 30 cmp /mnt/lake/by-root/photos/red.png "$2" && echo same >"$out/view-after-kill"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -80,10 +81,36 @@ def test_stop_is_clean_and_files_still_tell(told: Path) -> None:
     assert read(told, "view-while-down") == "same"
 
 
-def test_restart_and_kill_are_survived(told: Path) -> None:
+def test_restart_is_survived(told: Path) -> None:
     assert "1 file" in read(told, "restarted")
-    assert "1 file" in read(told, "after-kill")
     assert read(told, "view-after-kill") == "same"
+
+
+def test_reload_takes_a_new_root_in_and_refuses_a_wrong_file(told: Path) -> None:
+    assert "watching 2 roots, 3 files" in read(told, "reloaded")
+    assert read(told, "bad-reload") == "refused"
+    before, after = read(told, "reload-pids").split()
+    assert before == after
+
+
+def test_the_journal_can_be_searched_by_root(told: Path) -> None:
+    lines = [json.loads(line) for line in read(told, "journal-of-music").splitlines()]
+    (failed,) = [line for line in lines if "job failed" in line["MESSAGE"]]
+    assert (failed["ROOT"], failed["PATH"], failed["STAGE"]) == ("music", "torn.png", "index")
+
+
+def test_killed_hung_or_stopped_in_the_middle_of_a_batch_it_finishes(told: Path) -> None:
+    """One photo, a torn one, and each time more texts than before."""
+    assert "watching 2 roots, 303 files; nothing queued" in read(told, "after-kill")
+    assert read(told, "alive-restarts") == "0"
+    assert "watching 2 roots, 403 files; nothing queued" in read(told, "after-hang")
+    assert set(read(told, "stopped-in-batch").split()) == {"Result=success", "ExecMainStatus=0"}
+    assert "watching 2 roots, 703 files; nothing queued" in read(told, "after-batch")
+
+
+def test_the_unit_is_hardened(told: Path) -> None:
+    (overall,) = re.findall(r"Overall exposure level for lakewatchd.service: ([0-9.]+)", read(told, "security"))
+    assert float(overall) < 3.0
 
 
 def test_the_view_tells_what_it_shows_and_is_replaced_when_it_hangs(told: Path) -> None:
