@@ -33,6 +33,9 @@ IGNORE_DEFAULT = (
     ".git", ".svn", ".hg",
 )  # fmt: skip
 
+MODES = ("auto", "events", "poll")
+"""How changes are noticed: by what fits the file system, or what a person says."""
+
 _DAY_S = 86_400.0
 
 
@@ -50,8 +53,15 @@ class DaemonConfig:
 
 @dataclass(frozen=True, slots=True)
 class RootConfig:
+    """What is None is as in :class:`WatchConfig`."""
+
     name: str
     path: Path
+    mode: Annotated[str, OneOf(MODES)] | None = None
+    poll_s: Annotated[float, Range(0, 30 * _DAY_S)] | None = None
+    poll_stats_per_s: Annotated[int, Range(1, 1_000_000)] | None = None
+    rescan_s: Annotated[float, Range(0, 30 * _DAY_S)] | None = None
+    canary: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +69,11 @@ class WatchConfig:
     buffer_events: Annotated[int, Range(100, 10_000_000)] = 50_000
     settle_s: Annotated[float, Range(0.05, 600)] = 0.7
     settle_open_s: Annotated[float, Range(0.05, 3600)] = 5.0
-    rescan_s: Annotated[float, Range(10, 30 * _DAY_S)] = 3600.0
+    mode: Annotated[str, OneOf(MODES)] = "auto"
+    poll_s: Annotated[float, Range(0, 30 * _DAY_S)] = 300.0
+    poll_stats_per_s: Annotated[int, Range(1, 1_000_000)] = 1000
+    rescan_s: Annotated[float, Range(0, 30 * _DAY_S)] = 3600.0
+    canary: str = ""
     ignore: tuple[str, ...] = IGNORE_DEFAULT
     ignore_file: str = ".lakeignore"
 
@@ -163,6 +177,13 @@ SYSTEM_CONFIG = Path("/etc/lakewatchd/lakewatchd.toml")
 
 def is_root() -> bool:
     return os.geteuid() == 0
+
+
+def watch_of(root: RootConfig, watch: WatchConfig) -> WatchConfig:
+    """The settings of one root: its own where it has them, else those of ``[watch]``."""
+    shared = {item.name for item in dataclasses.fields(WatchConfig)} & {item.name for item in dataclasses.fields(root)}
+    own = {name: value for name in shared if (value := getattr(root, name)) is not None}
+    return dataclasses.replace(watch, **own)
 
 
 # --- where things are --------------------------------------------------------------------------------------
@@ -299,6 +320,8 @@ def _check_roots(document: Document, roots: list[tuple[int, RootConfig]], config
             document.complain(f"name: {root.name!r} is not made of a-z, 0-9, _ and -", "root", number, "name")
         if root.name in {other.name for other in seen}:
             document.complain(f"name: a second root named {root.name!r}", "root", number, "name")
+        for name in _wrong_watch(watch_of(root, config.watch)):
+            document.complain(_WATCH_WORDS[name], "root", number, name)
         others = [(other.path, f"root {other.name!r}") for other in seen]
         own = (config.daemon.state_dir, "daemon.state_dir"), (config.view.mountpoint, "view.mountpoint")
         found = (problem for path, what in (*others, *own) if (problem := _overlap(root.path, path, what)))
@@ -331,8 +354,26 @@ def _check_pairs(document: Document, config: Config) -> None:
         document.complain("reserved: must be less than fast, or nothing else ever runs", "workers", "reserved")
     if config.queue.backoff_max_s < config.queue.backoff_s:
         document.complain("backoff_max_s: less than backoff_s", "queue", "backoff_max_s")
+    for name in _wrong_watch(config.watch):
+        document.complain(_WATCH_WORDS[name], "watch", name)
     if "/" in config.watch.ignore_file or config.watch.ignore_file in ("", ".", ".."):
         document.complain("ignore_file: a plain file name is expected", "watch", "ignore_file")
+
+
+_WATCH_WORDS = {
+    "rescan_s": "rescan_s: between 0 (never by itself) and 10 is too often",
+    "poll_s": "poll_s: between 0 (never) and 1 is too often",
+    "canary": "canary: a file name is expected, which is then written in the root",
+}
+
+
+def _wrong_watch(watch: WatchConfig) -> Iterator[str]:
+    if 0 < watch.rescan_s < 10:
+        yield "rescan_s"
+    if 0 < watch.poll_s < 1:
+        yield "poll_s"
+    if "/" in watch.canary or "\0" in watch.canary or watch.canary in (".", ".."):
+        yield "canary"
 
 
 # --- writing -----------------------------------------------------------------------------------------------
@@ -353,7 +394,8 @@ def _key_values(section: object) -> Iterator[str]:
     secret = secret_fields(type(section))
     for item in dataclasses.fields(section):  # type: ignore[arg-type]  # a section is a dataclass
         value = getattr(section, item.name)
-        yield f"# {item.name} is set" if item.name in secret and value else f"{item.name} = {_value(value)}"
+        if value is not None:
+            yield f"# {item.name} is set" if item.name in secret and value else f"{item.name} = {_value(value)}"
 
 
 def _value(value: object) -> str:

@@ -13,6 +13,7 @@ import dataclasses
 import math
 import re
 import tomllib
+import types
 import typing
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -126,6 +127,8 @@ def _marks(annotation: Any) -> tuple[Any, ...]:
 
 def _convert(annotation: Any, value: object) -> Any:
     """``value`` as its field wants it. Raises ``ValueError`` with what was expected."""
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:  # "or not given"
+        (annotation,) = (kind for kind in typing.get_args(annotation) if kind is not type(None))
     limits = _marks(annotation)
     result = _convert_type(typing.get_args(annotation)[0] if limits else annotation, value)
     for limit in limits:

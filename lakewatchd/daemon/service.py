@@ -17,7 +17,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from lakewatchd import telemetry
-from lakewatchd.config import Config, RootConfig, WatchConfig
+from lakewatchd.config import Config, RootConfig, WatchConfig, watch_of
 from lakewatchd.control import ControlServer
 from lakewatchd.core.clock import Clock, SystemClock
 from lakewatchd.core.event import FileEvent
@@ -215,7 +215,7 @@ def _connect(
         await daemon.emit(events)
 
     def make_source(root: RootConfig, watch: WatchConfig) -> RootSource:
-        return RootSource(Root(root.name, root.path), watch, memory, emit, clock, excluded=excluded)
+        return RootSource(Root(root.name, root.path), watch_of(root, watch), memory, emit, clock, excluded=excluded)
 
     def make_stages(config: Config) -> dict[str, Stage]:
         return _stages(config, models.resolved, read_taxonomy(config.tags.taxonomy))

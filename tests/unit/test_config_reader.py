@@ -78,7 +78,7 @@ pth = "/x"
         "2: unknown key 'drain'; did you mean 'drain_s'?",
         "3: log_level: 'loud' is none of debug, info, warning, error",
         "6: settle_s: a number is expected, not 'soon'",
-        "7: rescan_s: 1e+09 is not between 10 and 2.592e+06",
+        "7: rescan_s: 1e+09 is not between 0 and 2.592e+06",
         "8: unknown key 'wach'; did you mean 'watch'?",
         "11: path: 'srv' is relative; write it from / or from ~/",
         "12: name is missing",
@@ -135,6 +135,17 @@ def test_roots_lie_apart_from_each_other_and_from_our_own_directories(tmp_path: 
 
 def test_siblings_with_a_common_beginning_are_not_nested() -> None:
     assert len(c.parse(roots(a="/srv/photos", b="/srv/photos-2"), SOURCE).roots) == 2
+
+
+def test_a_root_may_differ_from_the_others() -> None:
+    own = 'mode = "poll"\npoll_s = 60\nrescan_s = 0\n'
+    first, second = (config := c.parse(roots(a="/srv/a") + "\n" + own + roots(b="/srv/b"), SOURCE)).roots
+    watch = c.watch_of(first, config.watch)
+    assert (watch.mode, watch.poll_s, watch.rescan_s) == ("poll", 60.0, 0.0)
+    assert watch.settle_s == config.watch.settle_s and c.watch_of(second, config.watch) == config.watch
+    wrong = 'mode = "magic"\nrescan_s = 3\ncanary = "a/b"\n'
+    told = problems(roots(a="/srv/a") + "\n" + wrong)
+    assert [line.split(":")[0] for line in told] == ["4", "5", "6"] and "none of auto, events, poll" in told[0]
 
 
 def test_two_roots_of_one_name() -> None:
@@ -239,7 +250,9 @@ def test_the_shipped_file_equals_the_defaults() -> None:
 def test_the_shipped_file_names_every_key_and_its_commented_paths_are_those_of_a_system() -> None:
     active = re.sub(r"^# (?=(\w+ = |\[\[root\]\]$))", "", SHIPPED.read_text(), flags=re.MULTILINE)
     config = c.parse(active, c.SYSTEM_CONFIG)
-    assert config.roots == (c.RootConfig("photos", Path("/srv/photos")),)
+    (root,) = config.roots
+    assert (root.name, root.path) == ("photos", Path("/srv/photos"))
+    assert all(getattr(root, item.name) is not None for item in dataclasses.fields(root))
     system = c.defaults(system=True, source=c.SYSTEM_CONFIG)
     wanted = dataclasses.replace(
         system, roots=config.roots, tags=c.TagConfig(taxonomy=Path("/etc/lakewatchd/taxonomy.toml"))
