@@ -51,7 +51,7 @@ class Scanner:
         clock: Clock,
         *,
         health: Callable[[], RootHealth] = lambda: RootHealth(RootState.PRESENT),
-        on_directory: Callable[[str], None] = lambda path: None,
+        on_directory: Callable[[str], object] = lambda path: None,
         compare_inodes: bool = True,
     ) -> None:
         self.root = root
@@ -145,7 +145,8 @@ class Scan:
             self._scanner.on_directory(path)
             below = self._compare(path, noted)
             if recursive:
-                stack.extend(f"{path}/{name}" if path else name for name in sorted(below, reverse=True))
+                paths = (f"{path}/{name}" if path else name for name in sorted(below, reverse=True))
+                stack.extend(filter(self._options.enter, paths))
             if len(self._batch) >= BATCH:
                 yield self._take()
             if self._directories % 64 == 0:
