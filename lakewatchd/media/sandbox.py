@@ -204,7 +204,7 @@ class Decoders:
     def _require_answering(self, root: str) -> None:
         waiting = self.stuck.get(root)
         if waiting:
-            raise errors.RootAway(f"its storage does not answer: {waiting} decoders wait for it", _STUCK_HINT)
+            raise errors.RootAway(f"its storage does not answer: {waiting} decoders wait for it", STUCK_HINT)
 
     def _note_stuck(self, child: Child, root: str) -> None:
         if child.stuck:
@@ -212,7 +212,7 @@ class Decoders:
             child.stuck.clear()
 
 
-_STUCK_HINT = "see the log of the kernel and the server of the mount; work goes on by itself when it answers"
+STUCK_HINT = "see the log of the kernel and the server of the mount; work goes on by itself when it answers"
 
 
 def _place(root: str, path: str) -> tuple[bytes, bytes]:
