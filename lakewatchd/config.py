@@ -57,6 +57,7 @@ class RootConfig:
 
     name: str
     path: Path
+    marker: str = ""
     mode: Annotated[str, OneOf(MODES)] | None = None
     poll_s: Annotated[float, Range(0, 30 * _DAY_S)] | None = None
     poll_stats_per_s: Annotated[int, Range(1, 1_000_000)] | None = None
@@ -74,6 +75,8 @@ class WatchConfig:
     poll_stats_per_s: Annotated[int, Range(1, 1_000_000)] = 1000
     rescan_s: Annotated[float, Range(0, 30 * _DAY_S)] = 3600.0
     canary: str = ""
+    removal_share: Annotated[float, Range(0, 1)] = 0.2
+    removal_files: Annotated[int, Range(1, 1_000_000_000)] = 50
     ignore: tuple[str, ...] = IGNORE_DEFAULT
     ignore_file: str = ".lakeignore"
 
@@ -318,6 +321,8 @@ def _check_roots(document: Document, roots: list[tuple[int, RootConfig]], config
     for number, root in roots:
         if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", root.name):
             document.complain(f"name: {root.name!r} is not made of a-z, 0-9, _ and -", "root", number, "name")
+        if "/" in root.marker or root.marker in (".", "..") or "\0" in root.marker:
+            document.complain(f"marker: {root.marker!r} is not the name of a file", "root", number, "marker")
         if root.name in {other.name for other in seen}:
             document.complain(f"name: a second root named {root.name!r}", "root", number, "name")
         for name in _wrong_watch(watch_of(root, config.watch)):

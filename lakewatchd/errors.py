@@ -100,8 +100,7 @@ class Busy(TransientError):
 
 
 class TimedOut(TransientError):
-    cpu_s: float | None = None
-    """How long its process really worked in that time, where that is known; the rest it waited."""
+    pass
 
 
 class WorkerDied(TransientError):

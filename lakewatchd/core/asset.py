@@ -116,8 +116,8 @@ class Agreement:
     digest: DirectoryDigest
     known: Mapping[str, Version]
     """Its files, as they were known."""
-    listed: Mapping[str, Version]
-    """The same files, as they are."""
+    news: Mapping[str, Version]
+    """Those of which ``stat`` says more than was known, or another device; their content is the same."""
     directories: frozenset[str]
     """Its directories that were entered."""
 

@@ -27,7 +27,7 @@ from lakewatchd.daemon.parts import Daemon
 from lakewatchd.daemon.reload import reload
 from lakewatchd.daemon.report import Reporter
 from lakewatchd.daemon.watched import Watched
-from lakewatchd.daemon.wiring import KnownPlaces, QueueThread, RootFiles, ScanMemory
+from lakewatchd.daemon.wiring import KnownPlaces, QueueThread, RootFiles, ScanPast
 from lakewatchd.errors import ConfigError, FatalError, LakewatchError, PauseError, TransientError
 from lakewatchd.lake.reader import LakeReader
 from lakewatchd.lake.schema import Dims
@@ -208,14 +208,22 @@ def _connect(
     models: Inference,
 ) -> Daemon:
     reader = LakeReader(config.lake_dir)
-    memory = ScanMemory(config.queue_path)
+    memory = ScanPast(config.queue_path, queue.seen, queue_thread)
     excluded = _own_places(config)
 
     async def emit(events: Sequence[FileEvent]) -> None:
         await daemon.emit(events)
 
     def make_source(root: RootConfig, watch: WatchConfig) -> RootSource:
-        return RootSource(Root(root.name, root.path), watch_of(root, watch), memory, emit, clock, excluded=excluded)
+        return RootSource(
+            Root(root.name, root.path, root.marker),
+            watch_of(root, watch),
+            memory,
+            emit,
+            clock,
+            memory=memory,
+            excluded=excluded,
+        )
 
     def make_stages(config: Config) -> dict[str, Stage]:
         return _stages(config, models.resolved, read_taxonomy(config.tags.taxonomy))

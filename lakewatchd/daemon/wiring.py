@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from lakewatchd.core.asset import Occurrence, PathKey, Version
+from lakewatchd.core.asset import Agreement, DirectoryDigest, Occurrence, PathKey, Version
 from lakewatchd.core.clock import Clock
 from lakewatchd.core.event import Change, FileEvent
 from lakewatchd.core.job import JobSpec
@@ -38,6 +38,10 @@ class QueueThread:
         with self.pulse.beat():
             return await asyncio.get_running_loop().run_in_executor(self._executor, lambda: call(*args, **kwargs))
 
+    def wait(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """For other threads than the event loop's: the call, done. Raises ``RuntimeError`` after :meth:`close`."""
+        return self._executor.submit(call, *args, **kwargs).result()
+
     def close(self) -> None:
         self._executor.shutdown(wait=True)
 
@@ -56,12 +60,15 @@ class KnownPlaces:
         return await self._thread(self._seen.by_version, root, version)
 
 
-class ScanMemory:
-    """``sources.known.Known`` over the queue's seen table, for scan threads: a connection of their own, read-only."""
+class ScanPast:
+    """``sources.known.Known`` and ``ScanMemory`` over the queue's seen table, for scan threads: they read through a
+    connection of their own, and write through the queue's thread."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, seen: SeenStore, thread: QueueThread) -> None:
         self._path = path
         self._local = threading.local()
+        self._writer = seen
+        self._thread = thread
 
     @property
     def _seen(self) -> SeenStore:
@@ -81,6 +88,21 @@ class ScanMemory:
 
     def count(self, root: str) -> int:
         return self._seen.count(root)
+
+    def digests(self, root: str, parent: str) -> Mapping[str, DirectoryDigest]:
+        return self._seen.digests(root, parent)
+
+    def agree(self, root: str, found: Sequence[Agreement]) -> int:
+        return self._thread.wait(self._writer.agree, root, found)
+
+    def elsewhere(self, root: str, path: str, version: Version) -> list[str]:
+        return self._seen.elsewhere(PathKey(root, path), version)
+
+    def identity(self, root: str) -> str | None:
+        return self._seen.root_state(root)
+
+    def keep_identity(self, root: str, identity: str) -> None:
+        self._thread.wait(self._writer.set_root_state, root, identity)
 
 
 class RootFiles:

@@ -32,6 +32,10 @@ _BY_VERSION = f"""
     SELECT dir, name, {_VERSION}, asset_id, sample FROM seen
     WHERE root = ? AND inode = ? AND size = ? AND mtime_ns = ? ORDER BY sample DESC, dir, name LIMIT 1
 """
+_ELSEWHERE = """
+    SELECT dir, name FROM seen
+    WHERE root = ? AND inode = ? AND size = ? AND mtime_ns = ? AND (dir, name) <> (?, ?) LIMIT ?
+"""
 _DIGESTS = "SELECT name, digest, files, ignored FROM directory WHERE root = ? AND parent = ?"
 _PUT_DIGEST = """
     INSERT OR REPLACE INTO directory (root, parent, name, digest, files, ignored) VALUES (?, ?, ?, ?, ?, ?)
@@ -88,6 +92,12 @@ class SeenStore:
             return Occurrence(PathKey(root, _join(directory, name)), asset_id, _version(*found), sample.hex())
         return None
 
+    def elsewhere(self, key: PathKey, version: Version, limit: int = 4) -> list[str]:
+        """Other places in its root where a file of this inode, size and time is known."""
+        numbers = (version.inode, version.size_bytes, version.mtime_ns)
+        rows = self._db.rows(_ELSEWHERE, (key.root, *map(_number, numbers), *_split(key.path), limit))
+        return [_join(directory, name) for directory, name in rows]
+
     def digests(self, root: str, parent: str) -> dict[str, DirectoryDigest]:
         """Of directories directly in ``parent``, by name; that of the root itself is in ``""``, by the name ``""``."""
         return {
@@ -108,8 +118,8 @@ class SeenStore:
         if known != one.known or not self.subdirectories(root, one.directory) <= one.directories:
             return False
         directory = os.fsencode(one.directory)
-        news = [(name, version) for name, version in one.listed.items() if version != known[name]]
-        run.executemany(_ADOPT, [(*_adopted(version), root, directory, os.fsencode(name)) for name, version in news])
+        news = [(*_adopted(version), root, directory, os.fsencode(name)) for name, version in one.news.items()]
+        run.executemany(_ADOPT, news)
         ignored = json.dumps(one.digest.ignored) if one.digest.ignored else ""
         run.execute(_PUT_DIGEST, (root, *_split(one.directory), one.digest.value, one.digest.files, ignored))
         return True

@@ -78,12 +78,14 @@ class Buffer:
         self._files: dict[str, FileEvent] = {}
         self._dirty = DirtySet(self._limit // 2)
         self._seen = 0
+        self._removals = 0
         self._collapsed = 0
 
     def add(self, event: FileEvent) -> None:
         """Never blocks for long and never fails: safe in any thread."""
         with self._lock:
             self._seen += 1
+            self._removals += event.change is Change.REMOVED
             was_empty = not self._files and not self._dirty
             self._put(event)
         if was_empty:
@@ -100,6 +102,11 @@ class Buffer:
     def seen(self) -> int:
         """Changes put in since the start."""
         return self._seen
+
+    @property
+    def removals(self) -> int:
+        """How many of these told of one file that is gone."""
+        return self._removals
 
     @property
     def collapsed(self) -> int:

@@ -9,6 +9,7 @@ The invariant: the answer for a path does not depend on who asks, nor on what wa
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import stat
@@ -73,6 +74,8 @@ class RuleSet:
     def __init__(self, rules: Iterable[Rule], origin: str) -> None:
         self.rules = tuple(rules)
         self.origin = origin
+        texts = "\0".join(rule.text for rule in self.rules)
+        self.digest = hashlib.blake2b(os.fsencode(texts), digest_size=16).digest()
         self._names: set[str] = set()
         self._starts: tuple[str, ...] = ()
         self._ends: tuple[str, ...] = ()
@@ -113,6 +116,11 @@ class DirectoryRules:
     layers: tuple[tuple[int, RuleSet], ...]
     """Deepest first: the length of the part to cut off a path, and the rules."""
     ignore_file: str
+
+    @property
+    def identity(self) -> bytes:
+        """Equal as long as the same rules hold."""
+        return b"".join(b"%d:%b" % (cut, rules.digest) for cut, rules in self.layers) + os.fsencode(self.ignore_file)
 
     def why(self, name: str, is_dir: bool) -> str | None:
         """The rule that leaves the entry out, as text for people, or None."""
@@ -178,6 +186,10 @@ class IgnoreRules:
         for end in (i for i, c in enumerate(directory + "/") if directory and c == "/"):
             layers = self._add_layer(directory[:end], layers)
         return DirectoryRules(directory, layers, self.ignore_file)
+
+    def enter(self, above: DirectoryRules, directory: str) -> DirectoryRules:
+        """As :meth:`within`, for a directory directly in that of ``above``: one look at the disk, however deep."""
+        return DirectoryRules(directory, self._add_layer(directory, above.layers), self.ignore_file)
 
     def why_special(self, status: os.stat_result) -> str | None:
         """Why an entry is neither a file nor a directory to us, whatever it is called. Takes an ``lstat``."""

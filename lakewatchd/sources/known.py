@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from lakewatchd.core.asset import PathKey, Version
+from lakewatchd.core.asset import Agreement, DirectoryDigest, PathKey, Version
 from lakewatchd.core.job import Priority
 
 
@@ -26,6 +26,30 @@ class Known(Protocol):
         ...
 
     def count(self, root: str) -> int: ...
+
+
+class ScanMemory(Protocol):
+    """What scans leave for later scans, so that they cost little; all of it may be lost. Raises ``LakewatchError``."""
+
+    def digests(self, root: str, parent: str) -> Mapping[str, DirectoryDigest]:
+        """Of directories directly in ``parent``, by name; that of the root itself is in ``""``, by the name ``""``."""
+        ...
+
+    def agree(self, root: str, found: Sequence[Agreement]) -> int:
+        """Keep what was found, where what is known is still the same."""
+        ...
+
+    def elsewhere(self, root: str, path: str, version: Version) -> list[str]:
+        """Some of the other places where a file of this inode, size and time is known."""
+        ...
+
+    def identity(self, root: str) -> str | None:
+        """What :meth:`keep_identity` kept."""
+        ...
+
+    def keep_identity(self, root: str, identity: str) -> None:
+        """What proves that the same tree is mounted there."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +92,9 @@ class ScanSummary:
 @dataclass(frozen=True, slots=True)
 class ScanOptions:
     recursive: bool = True
-    enter: Callable[[str], bool] = lambda path: True
-    """Asked of each subdirectory that a recursive scan would enter."""
     priority: Priority = Priority.ENRICHMENT
     """Events are at least this urgent; by themselves, new files are BACKFILL and changed ones CHANGED."""
     accept_removals: bool = False
     """A person said that missing files are meant to be missing."""
+    witnessed: int = 0
+    """So many deletions were heard of one by one and not told yet: that many missing files are no surprise."""

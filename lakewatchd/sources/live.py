@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from lakewatchd.config import WatchConfig
@@ -30,7 +30,8 @@ from lakewatchd.sources import roots
 from lakewatchd.sources.barrier import Barrier
 from lakewatchd.sources.coalesce import Buffer
 from lakewatchd.sources.ignore import IgnoreRules
-from lakewatchd.sources.known import Known, ScanOptions, ScanSummary
+from lakewatchd.sources.known import Known, ScanMemory, ScanOptions, ScanSummary
+from lakewatchd.sources.missing import RemovalGuard
 from lakewatchd.sources.outlet import Emit, Outlet
 from lakewatchd.sources.place import Place
 from lakewatchd.sources.requests import ScanRequest, ScanRequests
@@ -66,6 +67,7 @@ class RootSource:
         emit: Emit,
         clock: Clock,
         *,
+        memory: ScanMemory | None = None,
         excluded: frozenset[tuple[int, int]] = frozenset(),
         rng: random.Random | None = None,
         health_s: float = HEALTH_S,
@@ -74,12 +76,14 @@ class RootSource:
         self.root = root
         self._config = config
         self._known = known
+        self._memory = memory
+        self._guard_rule = RemovalGuard(config.removal_share, config.removal_files)
         self._emit = Outlet(root.name, emit, emit_retry_s)
         self._clock = clock
         self._rng = rng or random.Random()
         self._health_s = health_s
-        self._rules = IgnoreRules(root.path, config.ignore, config.ignore_file, excluded)
-        self._place = Place(root, self._rules, known)
+        self._rules = IgnoreRules(root.path, (*config.ignore, *root.rules), config.ignore_file, excluded)
+        self._place = Place(root, self._rules, known, memory)
         self._health = RootHealth(RootState.STARTING)
         self._decided = asyncio.Event()  # present or away
         self._poke = asyncio.Event()  # away: look at the health now
@@ -96,6 +100,7 @@ class RootSource:
         self._last_scan: ScanSummary | None = None
         self._barrier = Barrier()
         self._past_overflows = 0
+        self._removals_told = 0
         self._workers = {name: Worker(f"{root.name}-{name}") for name in ("full", "sub", "settle", "health", "look")}
 
     # --- for the rest of the daemon --------------------------------------------------------------------------
@@ -182,7 +187,7 @@ class RootSource:
         try:
             while True:
                 self._poke.clear()
-                health = await self._probe(check_empty=not self._full.accepts_removals)
+                health = await self._probe(self._place.recognise, self._full.accepts_removals)
                 if not health.is_away:
                     health = await self._serve(health)
                 self._go_away(health)
@@ -235,15 +240,15 @@ class RootSource:
         while True:
             await asyncio.sleep(self._health_s)
             # A local tree that was emptied was seen to be emptied, so being empty alone is no reason there
-            health = await self._probe(check_empty=self._is_remote)
+            health = await self._probe(self._place.health, self._is_remote)
             if health.is_away:
                 raise health.error(self.root.name)
             if self._watcher is not None and not self._watcher.is_alive:
                 raise _WatchLost
 
-    async def _probe(self, check_empty: bool) -> RootHealth:
+    async def _probe(self, question: Callable[[bool], RootHealth], argument: bool) -> RootHealth:
         try:
-            return await self._workers["health"].run_within(HEALTH_TIMEOUT_S, self._place.health, check_empty)
+            return await self._workers["health"].run_within(HEALTH_TIMEOUT_S, question, argument)
         except TimedOut:
             return RootHealth(RootState.AWAY, "does not answer", f"check the server behind {self.root.path}")
 
@@ -285,15 +290,29 @@ class RootSource:
 
     async def _pass_on(self, events: Sequence[FileEvent]) -> None:
         files = [event for event in events if event.change is not Change.DIRTY]
-        if any(event.change is Change.REMOVED for event in files):
-            health = await self._probe(check_empty=False)
+        removals = sum(event.change is Change.REMOVED for event in files)
+        if removals:
+            health = await self._probe(self._place.health, False)
             if health.is_away:  # they are not deleted: all of it is gone
                 raise health.error(self.root.name)
+        if removals and await self._is_suspicious(removals):
+            files = [event for event in files if event.change is not Change.REMOVED]
+            self._request("", Priority.CHANGED)
+        else:
+            self._removals_told += removals
         for start in range(0, len(files), BATCH):
             await self._emit(files[start : start + BATCH])
         for event in events:
             if event.change is Change.DIRTY:
                 self._request(event.key.path, event.priority)
+
+    async def _is_suspicious(self, removals: int) -> bool:
+        """Where the kernel saw every deletion happen, it is believed. A server or a FUSE program that loses its disk
+        reports the files as gone, too: there a scan of all has to judge."""
+        guard = self._guard_rule
+        if not self._is_remote or removals < guard.files:
+            return False
+        return removals > guard.share * await self._workers["settle"].run(self._known.count, self.root.name)
 
     # --- scans -----------------------------------------------------------------------------------------------
 
@@ -307,7 +326,9 @@ class RootSource:
             if request is None:
                 self._request("", Priority.BACKFILL)
                 continue
+            heard = self._buffer.removals
             self._last_scan = await self._scan(request, "full")
+            self._removals_told = heard  # all that was heard of by then is told, or held, or was never known
             self._full.finish(request, self._last_scan)
             await self._prune()
 
@@ -315,11 +336,15 @@ class RootSource:
         while True:
             request = await self._sub.next()
             if request is not None:
-                self._sub.finish(request, await self._scan(request, "sub"))
+                summary = await self._scan(request, "sub")
+                if summary.held_back:
+                    self._request("", Priority.CHANGED)  # what left this directory may lie in another
+                self._sub.finish(request, summary)
                 await self._prune()
 
     async def _scan(self, request: ScanRequest, lane: str) -> ScanSummary:
-        options = ScanOptions(priority=request.priority, accept_removals=request.accept_removals)
+        witnessed = 0 if self._is_remote else max(0, self._buffer.removals - self._removals_told)
+        options = ScanOptions(priority=request.priority, accept_removals=request.accept_removals, witnessed=witnessed)
         check_empty = not request.directory and not request.accept_removals
         scan = self._scanner(check_empty).scan(request.directory, options, lambda s: self._progress.update({lane: s}))
         batches = iter(scan)
@@ -329,6 +354,8 @@ class RootSource:
         finally:
             scan.stop()
             self._progress.pop(lane, None)
+        if request.directory:
+            self._removals_told += scan.summary.removed
         return scan.summary
 
     async def _tell(self, batch: Sequence[FileEvent]) -> None:
@@ -345,6 +372,7 @@ class RootSource:
 
     def _scanner(self, check_empty: bool) -> Scanner:
         watcher, identity = self._watcher, self._place.identity
+        is_stable = identity is None or identity.has_stable_inodes
         return Scanner(
             self.root,
             self._rules,
@@ -352,7 +380,10 @@ class RootSource:
             self._clock,
             health=lambda: self._place.health(check_empty),
             on_directory=watcher.cover if watcher else lambda path: None,
-            compare_inodes=identity is None or identity.has_stable_inodes,
+            memory=self._memory,
+            guard=self._guard_rule,
+            compare_inodes=is_stable,
+            compare_ctime=is_stable,
         )
 
     async def _prune(self) -> None:

@@ -5,29 +5,74 @@ The invariant: "nothing is there" is only said while the root itself is.
 
 from __future__ import annotations
 
+import contextlib
 import stat
+from collections.abc import Iterator
+from itertools import islice
 
 from lakewatchd.core.asset import PathKey, Version, path_text
-from lakewatchd.errors import NotReadable
+from lakewatchd.errors import LakewatchError, NotReadable
 from lakewatchd.sources import roots
 from lakewatchd.sources.ignore import IgnoreRules
-from lakewatchd.sources.known import Known
+from lakewatchd.sources.known import Known, ScanMemory
 from lakewatchd.sources.roots import Identity, Root, RootHealth
+
+SAMPLE_DIRECTORIES = 16
+SAMPLE_FILES = 4
+"""Of each directory at the top, so that a few that were moved or deleted do not make the root a stranger."""
 
 
 class Place:
-    """``identity`` is what the root was when it was first seen; None before that."""
+    """``identity`` is what the root was when it was last recognised; None before that."""
 
-    def __init__(self, root: Root, rules: IgnoreRules, known: Known) -> None:
+    def __init__(self, root: Root, rules: IgnoreRules, known: Known, memory: ScanMemory | None = None) -> None:
         self.root = root
         self.identity: Identity | None = None
         self._rules = rules
         self._known = known
+        self._memory = memory
 
     def health(self, check_empty: bool) -> RootHealth:
-        """``check_empty``: an empty root is away while files are known in it."""
-        count = (lambda: self._known.count(self.root.name)) if check_empty else (lambda: 0)
-        return roots.look(self.root, self.identity, count)
+        """Is it still what was recognised? ``check_empty``: an empty root is away while files are known in it."""
+        return roots.same(self.root, self.identity, self._count if check_empty else lambda: 0)
+
+    def recognise(self, accept: bool) -> RootHealth:
+        """Is it the root whose files are known? ``accept``: a person says so, whatever it looks like.
+
+        What is recognised is recorded for the next time.
+        """
+        recorded = self._recorded()
+        health = roots.recognise(self.root, recorded, (lambda: 0) if accept else self._count, self._has_sample)
+        found = health.identity
+        if self._memory is not None and found is not None and found != recorded:
+            with contextlib.suppress(LakewatchError):  # a full disk: there will be a next time
+                self._memory.keep_identity(self.root.name, found.to_text())
+        return health
+
+    def _recorded(self) -> Identity | None:
+        text = self._memory.identity(self.root.name) if self._memory is not None else None
+        return Identity.from_text(text) if text else self.identity
+
+    def _count(self) -> int:
+        return self._known.count(self.root.name)
+
+    def _has_sample(self) -> bool:
+        """At least one of some known files lies at its place and has its size."""
+        return any(self._is_there(key) for key in self._sample())
+
+    def _sample(self) -> Iterator[PathKey]:
+        name = self.root.name
+        for directory in ("", *islice(self._known.subdirectories(name, ""), SAMPLE_DIRECTORIES)):
+            yield from islice(self._known.under(name, directory), SAMPLE_FILES)
+
+    def _is_there(self, key: PathKey) -> bool:
+        directory, _, name = key.path.rpartition("/")
+        known = self._known.directory(key.root, directory).get(name)
+        try:
+            found = self.version(key)
+        except OSError:
+            return False
+        return known is not None and found is not None and found.size_bytes == known.size_bytes
 
     def version(self, key: PathKey) -> Version | None:
         """Of a file; None for anything else. Raises ``OSError``."""

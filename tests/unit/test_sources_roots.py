@@ -9,6 +9,7 @@ import pytest
 
 from lakewatchd.errors import NotReadable
 from lakewatchd.sources import roots
+from lakewatchd.sources.ignore import IgnoreRules
 from lakewatchd.sources.roots import Root
 
 
@@ -16,32 +17,78 @@ def none() -> int:
     return 0
 
 
-def some() -> int:
+def seven() -> int:
     return 7
 
 
+def yes() -> bool:
+    return True
+
+
+def no() -> bool:
+    return False
+
+
 def test_present(tmp_path: Path) -> None:
-    health = roots.look(Root("r", tmp_path), None, none)
+    health = roots.recognise(Root("r", tmp_path), None, none, no)
     assert not health.is_away and health.identity is not None
-    assert not roots.look(Root("r", tmp_path), health.identity, none).is_away
+    assert not roots.same(Root("r", tmp_path), health.identity, none).is_away
 
 
 def test_missing_file_and_other_directory_are_away(tmp_path: Path) -> None:
-    assert roots.look(Root("r", tmp_path / "no"), None, none).is_away
-    (tmp_path / "file").write_text("x")
-    assert roots.look(Root("r", tmp_path / "file"), None, none).is_away
-    identity = roots.look(Root("r", tmp_path), None, none).identity
+    for path in (tmp_path / "no", tmp_path / "file"):
+        assert roots.same(Root("r", path), None, none).is_away
+        assert roots.recognise(Root("r", path), None, none, yes).is_away
+        (tmp_path / "file").write_text("x")
+    identity = roots.look(Root("r", tmp_path))[0].identity
     assert identity is not None
-    assert roots.look(Root("r", tmp_path), replace(identity, inode=identity.inode + 1), none).is_away
-    assert roots.look(Root("r", tmp_path), replace(identity, device=identity.device + 1), none).is_away
+    assert roots.same(Root("r", tmp_path), replace(identity, inode=identity.inode + 1), none).is_away
+    assert roots.same(Root("r", tmp_path), replace(identity, device=identity.device + 1), none).is_away
+
+
+@pytest.mark.parametrize(
+    "change", [{"device": 1}, {"inode": 1}, {"source": "nas:/other"}, {"file_system": "nfs4"}, {"file_system_id": 1}]
+)
+def test_another_identity_needs_a_sample_of_what_is_known(tmp_path: Path, change: dict[str, int | str]) -> None:
+    (tmp_path / "stray.txt").touch()
+    root = Root("r", tmp_path)
+    found = roots.look(root)[0].identity
+    assert found is not None
+    before = replace(found, **change)  # type: ignore[arg-type]
+    assert not roots.recognise(root, found, seven, no).is_away
+    assert roots.recognise(root, before, seven, yes).identity == found
+    assert not roots.recognise(root, before, none, no).is_away
+    for recorded in (before, None):
+        health = roots.recognise(root, recorded, seven, no)
+        assert health.is_away and "known in it" in health.reason and "--accept-removals" in health.hint
+
+
+def test_an_identity_is_written_and_read(tmp_path: Path) -> None:
+    found = roots.look(Root("r", tmp_path))[0].identity
+    assert found is not None and roots.Identity.from_text(found.to_text()) == found
+    for text in ("", "{}", "[]", "7", '{"device": 1}'):
+        assert roots.Identity.from_text(text) is None
 
 
 def test_empty_is_away_only_while_files_are_known(tmp_path: Path) -> None:
-    health = roots.look(Root("r", tmp_path), None, some)
-    assert health.is_away and "7 files" in health.reason and "--accept-removals" in health.hint
-    assert not roots.look(Root("r", tmp_path), None, none).is_away
+    root = Root("r", tmp_path)
+    identity = roots.look(root)[0].identity
+    for health in (roots.same(root, None, seven), roots.recognise(root, identity, seven, yes)):
+        assert health.is_away and "7 files" in health.reason and "--accept-removals" in health.hint
+    assert not roots.same(root, None, none).is_away
     (tmp_path / "x").touch()
-    assert not roots.look(Root("r", tmp_path), None, some).is_away
+    assert not roots.same(root, None, seven).is_away
+
+
+def test_a_root_without_its_marker_is_away(tmp_path: Path) -> None:
+    root = Root("r", tmp_path, ".marker [1]")
+    (tmp_path / "x").touch()
+    health = roots.recognise(root, None, none, yes)
+    assert health.is_away and "lacks its marker" in health.reason and "touch" in health.hint
+    (tmp_path / root.marker).touch()
+    assert not roots.recognise(root, None, none, yes).is_away
+    rules = IgnoreRules(tmp_path, root.rules)
+    assert rules.why_ignored(root.marker) and not rules.why_ignored("d/" + root.marker)
 
 
 @pytest.mark.parametrize("path", ["..", "../x", "a/../../x", "/etc/passwd", "a//b", "a/./b", "a\0b", "a/", "."])

@@ -14,7 +14,7 @@ from lakewatchd.core.asset import PathKey, Version
 from lakewatchd.core.event import Change, FileEvent
 from lakewatchd.core.job import Priority
 from lakewatchd.errors import RootAway
-from lakewatchd.sources import roots, scan
+from lakewatchd.sources import listing, roots, scan
 from lakewatchd.sources.ignore import SPECIAL, SYMLINK, IgnoreRules
 from lakewatchd.sources.known import ScanOptions, ScanSummary
 from lakewatchd.sources.roots import Root
@@ -51,14 +51,14 @@ class Lab:
         self.base = base
         self.known = Known()
         root = Root("r", base)
-        identity = roots.look(root, None, lambda: 0).identity
+        identity = roots.look(root)[0].identity
         self.rules = IgnoreRules(base, patterns)
         self.scanner = Scanner(
             root,
             self.rules,
             self.known,
             FakeClock(),
-            health=lambda: roots.look(root, identity, lambda: len(self.known.files)),
+            health=lambda: roots.same(root, identity, lambda: len(self.known.files)),
         )
         self.summary: ScanSummary | None = None
 
@@ -205,15 +205,15 @@ def test_a_root_that_vanishes_while_removals_are_told(lab: Lab, monkeypatch: pyt
 
 def test_an_unreadable_directory_removes_nothing(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     lab.run()
-    real = os.scandir
+    real = listing.read
 
-    def broken(path: str) -> object:  # root may read everything, so the error itself is made up
-        if str(path).endswith("/d"):
+    def broken(path: str, *, follow: bool = False) -> listing.Listing:  # root may read all: the error is made up
+        if path.endswith("/d"):
             raise OSError(5, "Input/output error")
-        return real(path)
+        return real(path, follow=follow)
 
     shutil.rmtree(lab.base / "d/e")
-    monkeypatch.setattr(scan.os, "scandir", broken)
+    monkeypatch.setattr(listing, "read", broken)
     assert lab.changes() == set()
     assert lab.summary is not None and lab.summary.problems[0].path == "d" and lab.summary.problem_count == 1
 
@@ -295,19 +295,3 @@ def test_batches_are_bounded(tmp_path: Path) -> None:
     lab = Lab(make_tree(tmp_path / "root", {f"{i % 5}/{i}": "" for i in range(2500)}))
     sizes = [len(batch) for batch in lab.scanner.scan()]
     assert sum(sizes) == 2500 and max(sizes) <= 1500
-
-
-def test_only_the_subdirectories_asked_for_are_entered(tmp_path: Path) -> None:
-    make_tree(tmp_path, {"a.txt": "", "new/b.txt": "", "new/deep/c.txt": "", "old/d.txt": ""})
-    asked: list[str] = []
-
-    def enter(path: str) -> bool:
-        asked.append(path)
-        return path != "old"
-
-    assert {event.key.path for event in Lab(tmp_path).run("", ScanOptions(enter=enter))} == {
-        "a.txt",
-        "new/b.txt",
-        "new/deep/c.txt",
-    }
-    assert sorted(asked) == ["new", "new/deep", "old"]
