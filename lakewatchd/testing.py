@@ -13,7 +13,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from lakewatchd.control import ask
+from lakewatchd.errors import DaemonDown, TimedOut
 
 T = TypeVar("T")
 
@@ -113,7 +116,15 @@ class LiveDaemon:
         assert self.process is not None
         if self.process.poll() is not None:
             raise AssertionError(f"daemon ended with {self.process.returncode}; log:\n{self.log}")
-        return self.run("status", "--json", check=False).returncode == 0
+        try:
+            self.ask("status", timeout_s=5)
+        except (DaemonDown, TimedOut):
+            return False
+        return True
+
+    def ask(self, op: str, timeout_s: float = 180, **args: object) -> dict[str, Any]:
+        """What a command would ask of the daemon, without the start of a process. Errors as :func:`control.ask`."""
+        return ask(self.base / "run" / "control.sock", op, timeout_s=timeout_s, **args)
 
     def run(self, *args: str, check: bool = True, timeout_s: float = 180) -> subprocess.CompletedProcess[str]:
         """A ``lakewatchd`` command against this daemon."""
