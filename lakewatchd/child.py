@@ -5,8 +5,9 @@ accident. Parent and child talk over a socket pair in frames: a length, a JSON h
 (pixels, thumbnails) as they lie in memory. No pickle: a child that a hostile file has taken over can send
 wrong data, but not code.
 
-The invariant: after :meth:`Child.call` returned or raised, the child is either idle or dead and will be
-started afresh by the next call.
+The invariant: after :meth:`Child.call` returned or raised, the child is either idle or gone and will be
+started afresh by the next call. Gone is mostly dead; a process that waits for storage that does not answer
+cannot be killed, and is left behind in :attr:`Child.stuck`.
 """
 
 from __future__ import annotations
@@ -31,9 +32,8 @@ Json = dict[str, object]
 Blob = bytes | bytearray | memoryview
 
 _LENGTH = struct.Struct("!I")
-MAX_HEADER_BYTES = 64 << 20
-MAX_BLOB_BYTES = 256 << 20
-"""Of all blobs of a frame together: a child that lies about sizes must not fill the daemon's memory."""
+_DEATH_S = 2.0
+"""How long a killed process may take to end before it is left behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,16 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Largest:
+    """Bounds of an answer: a child that lies about sizes must not fill the daemon's memory."""
+
+    header_bytes: int = 64 << 20
+    """Of JSON, which as Python objects takes up to thirty times that."""
+    blob_bytes: int = 256 << 20
+    """Of all blobs of a frame together."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     header: Json
     blobs: tuple[bytes, ...] = ()
@@ -82,6 +92,12 @@ class Child:
     """Called with what the child says while it works, such as the progress of loading a model."""
     pass_fds: tuple[int, ...] = ()
     """Open files the child inherits under the same numbers, such as shared memory."""
+    arguments: tuple[str, ...] = ()
+    """What the next process is started with; it finds them by :func:`arguments`."""
+    largest: Largest = Largest()
+    stuck: list[asyncio.subprocess.Process] = field(default_factory=list)
+    """Processes that did not end when they were killed. Whoever owns the child takes them off."""
+    _cpu_before_s: float = 0.0
     _process: asyncio.subprocess.Process | None = None
     _reader: asyncio.StreamReader | None = None
     _writer: asyncio.StreamWriter | None = None
@@ -108,7 +124,7 @@ class Child:
         """Ask the child to do ``op``.
 
         Raises whatever lakewatchd error the child raised, :class:`errors.TimedOut` after ``deadline_s`` (the
-        child is killed), and :class:`errors.WorkerDied` if it ended on its own.
+        child is killed; ``cpu_s`` tells work from waiting), and :class:`errors.WorkerDied` if it ended on its own.
         """
         async with self._lock:
             done = False
@@ -118,7 +134,9 @@ class Child:
                 done = True
                 return reply
             except TimeoutError as exc:
-                raise errors.TimedOut(f"no answer to {op!r} within {deadline_s:g} s") from exc
+                late = errors.TimedOut(f"no answer to {op!r} within {deadline_s:g} s")
+                late.cpu_s = cpu_s(self.pid) - self._cpu_before_s
+                raise late from exc
             except errors.LakewatchError as exc:
                 done = not isinstance(exc, errors.WorkerDied)  # else an answer like any other: the child is fine
                 raise
@@ -140,6 +158,7 @@ class Child:
         if self.pid is None:
             await self._start()
         assert self._writer is not None
+        self._cpu_before_s = cpu_s(self.pid)
         try:
             _write_frame(self._writer.write, {"op": op, "args": args}, blobs)
             await self._writer.drain()
@@ -152,7 +171,7 @@ class Child:
         assert self._reader is not None
         try:
             while True:
-                header, blobs = await _read_frame(self._reader)
+                header, blobs = await _read_frame(self._reader, self.largest)
                 if "note" not in header:
                     break
                 if self.on_note is not None:
@@ -179,6 +198,7 @@ class Child:
         try:
             limits = f"{self.limits.memory_bytes},{self.limits.file_bytes},{self.limits.open_files},{self.limits.nice}"
             argv = [sys.executable, "-m", self.module, "--child", str(theirs.fileno()), limits, str(os.getpid())]
+            argv += self.arguments
             self._process = await asyncio.create_subprocess_exec(
                 *argv,
                 stdin=subprocess.DEVNULL,
@@ -211,7 +231,25 @@ class Child:
         if process is not None and process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-            await process.wait()
+            await self._bury(process)
+
+    async def _bury(self, process: asyncio.subprocess.Process) -> None:
+        """Wait for the end of a killed process, but not for one that waits in the kernel for a dead disk."""
+        try:
+            async with asyncio.timeout(_DEATH_S):
+                await process.wait()
+        except TimeoutError:
+            self.stuck.append(process)
+
+
+def cpu_s(pid: int | None) -> float:
+    """Processor time a process has used so far, in seconds; 0 where nobody can tell."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stream:  # noqa: PTH123 - made by the kernel, cannot block
+            user, system = stream.read().rpartition(b")")[2].split()[11:13]
+    except OSError:
+        return 0.0
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(slots=True)
@@ -247,6 +285,11 @@ Operation = Callable[[Json, tuple[bytes, ...]], tuple[Json, Sequence[Blob]]]
 """``(args, blobs) -> (header, blobs)``; raises lakewatchd errors, which travel to the caller."""
 
 Note = Callable[[Json], None]
+
+
+def arguments() -> list[str]:
+    """In the child: what it was started with."""
+    return sys.argv[5:]
 
 
 def serve(make_operations: Callable[[Note], Mapping[str, Operation]]) -> int:
@@ -321,14 +364,14 @@ def _write_frame(write: Callable[[Blob], object], header: Json, blobs: Sequence[
         write(memoryview(blob).cast("B"))
 
 
-async def _read_frame(reader: asyncio.StreamReader) -> tuple[Json, tuple[bytes, ...]]:
+async def _read_frame(reader: asyncio.StreamReader, largest: Largest) -> tuple[Json, tuple[bytes, ...]]:
     (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
-    if length > MAX_HEADER_BYTES:
+    if length > largest.header_bytes:
         raise ValueError("header too long")
     header = json.loads(await reader.readexactly(length))
     if not isinstance(header, dict):
         raise ValueError("a frame starts with an object")
-    return header, tuple([await reader.readexactly(size) for size in _blob_sizes(header)])
+    return header, tuple([await reader.readexactly(size) for size in _blob_sizes(header, largest)])
 
 
 def _read_frame_sync(read: Callable[[int], bytes]) -> tuple[Json, tuple[bytes, ...]]:
@@ -340,13 +383,13 @@ def _read_frame_sync(read: Callable[[int], bytes]) -> tuple[Json, tuple[bytes, .
 
     (length,) = _LENGTH.unpack(exactly(_LENGTH.size))
     header = json.loads(exactly(length))
-    return header, tuple(exactly(size) for size in _blob_sizes(header))
+    return header, tuple(exactly(size) for size in _blob_sizes(header, Largest()))
 
 
-def _blob_sizes(header: Json) -> list[int]:
+def _blob_sizes(header: Json, largest: Largest) -> list[int]:
     sizes = header.pop("blobs", None)
     if not isinstance(sizes, list) or not all(isinstance(size, int) and size >= 0 for size in sizes):
         raise ValueError("bad blob sizes")
-    if sum(sizes) > MAX_BLOB_BYTES:
+    if sum(sizes) > largest.blob_bytes:
         raise ValueError("blobs too large")
     return sizes

@@ -100,7 +100,8 @@ class Busy(TransientError):
 
 
 class TimedOut(TransientError):
-    pass
+    cpu_s: float | None = None
+    """How long its process really worked in that time, where that is known; the rest it waited."""
 
 
 class WorkerDied(TransientError):

@@ -18,6 +18,7 @@ from pathlib import Path
 from lakewatchd.config import SYSTEM_CONFIG, Config
 from lakewatchd.control import whoami
 from lakewatchd.core.asset import path_text
+from lakewatchd.core.status import Layer
 
 FUSE_CONF = Path("/etc/fuse.conf")
 INOTIFY = Path("/proc/sys/fs/inotify")
@@ -42,7 +43,8 @@ class Finding:
 
 def check_all(config: Config) -> tuple[Finding, ...]:
     """Every check there is, in the order in which problems are best mended."""
-    checks = (check_user, check_roots, check_state, check_space, check_inotify, check_fuse, check_extras, check_models)
+    machine = (check_user, check_roots, check_state, check_space, check_inotify, check_fuse, check_sandbox)
+    checks = (*machine, check_extras, check_models)
     return tuple(finding for check in checks for finding in check(config))
 
 
@@ -127,6 +129,31 @@ def check_fuse(config: Config) -> Iterator[Finding]:
         yield Finding(Level.ERROR, "fuse", "view.allow_other is not allowed to users", fix)
     else:
         yield Finding(Level.OK, "fuse", f"the view can be mounted on {config.view.mountpoint}")
+
+
+def check_sandbox(config: Config) -> Iterator[Finding]:
+    """Starts a decoder, which confines itself, and asks how far it got."""
+    import asyncio
+
+    from lakewatchd.errors import TransientError
+    from lakewatchd.media.sandbox import Decoders
+
+    async def layers() -> tuple[Layer, ...]:
+        decoders = Decoders(config.decode, 1)
+        try:
+            await decoders.start()
+        finally:
+            await decoders.close()
+        return decoders.layers
+
+    try:
+        found = asyncio.run(layers())
+    except TransientError as exc:
+        yield Finding(Level.ERROR, "sandbox", exc.message, "see the message above; is memory_mb in [decode] too low?")
+        return
+    for layer in found:
+        fix = "" if layer.holds else "decoders go on with what is left; docs/operations.md says what that means"
+        yield Finding(Level.OK if layer.holds else Level.WARNING, f"sandbox {layer.name}", layer.detail, fix)
 
 
 EXTRAS = (

@@ -13,6 +13,7 @@ from lakewatchd.cli.output import safe, size_text
 from lakewatchd.core.clock import Clock, SystemClock
 from lakewatchd.core.status import (
     Explanation,
+    Layer,
     ModelView,
     ParkedGroup,
     QueueListing,
@@ -36,6 +37,7 @@ def status_view(status: Status, clock: Clock | None = None) -> RenderableType:
     parts += _section("Parked", list(_groups(status.parked)))
     parts += _section("Models", [models_view(status.models)] if status.models else [])
     parts += _section("Lake", [_lake(status)] if status.lake.tables else [])
+    parts += _section("Sandbox", _gaps(status.sandbox))
     parts += _section("Problems", [_problem(item.message, item.hint) for item in status.problems])
     return Group(*parts)
 
@@ -144,6 +146,11 @@ def _lake(status: Status) -> RenderableType:
     for item in status.lake.tables:
         table.add_row(safe(item.name), f"{item.rows:,}", size_text(item.bytes), str(item.version))
     return Group(table, safe(f"{size_text(status.lake.bytes)} in {status.lake.path}", "dim"))
+
+
+def _gaps(layers: Iterable[Layer]) -> Iterator[RenderableType]:
+    """What does not confine the decoders here; nothing to say when all of it does."""
+    return (safe(f"! without {layer.name}: {layer.detail}", "yellow") for layer in layers if not layer.holds)
 
 
 def _problem(message: str, hint: str = "") -> RenderableType:

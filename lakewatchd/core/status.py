@@ -83,6 +83,15 @@ class LakeView:
 
 
 @dataclass(frozen=True, slots=True)
+class Layer:
+    """One way in which decoders are confined: whether it holds on this machine, and how far or why not."""
+
+    name: str
+    holds: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """Something a person should know, and what can be done about it."""
 
@@ -112,6 +121,8 @@ class Status:
     """The longest the event loop did not answer, over the last minute."""
     paused: str = ""
     """Why nothing is worked on; empty when the workers run."""
+    sandbox: tuple[Layer, ...] = ()
+    """What confines the decoders; empty until the first one has started."""
     problems: tuple[Problem, ...] = ()
 
     @property

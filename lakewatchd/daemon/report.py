@@ -8,7 +8,7 @@ import dataclasses
 import os
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -33,6 +33,7 @@ from lakewatchd.daemon.parts import Daemon
 from lakewatchd.errors import NotReadable
 from lakewatchd.lake.reader import LakeReader
 from lakewatchd.lake.rows import Presence
+from lakewatchd.media.sandbox import STUCK_HINT
 from lakewatchd.models.base import Role
 from lakewatchd.models.resolve import Resolved, resolve
 from lakewatchd.queue.database import Database
@@ -107,8 +108,22 @@ class Reporter:
             lake=lake,
             loop_lag_ms=daemon.lag.max_ms,
             paused=_paused(daemon),
-            problems=_no_roots(daemon.config) + _restart(daemon) + _problems(resolved),
+            sandbox=daemon.decoders.layers,
+            problems=(
+                *_no_roots(daemon.config),
+                *_restart(daemon),
+                *_problems(resolved),
+                *_dead_storage(daemon.decoders.stuck),
+            ),
         )
+
+
+def _dead_storage(stuck: Mapping[str, int]) -> tuple[Problem, ...]:
+    """Decoders that were left behind because the storage they read does not answer."""
+    return tuple(
+        Problem(f"{path_text(root)} does not answer: {count} decoders wait for it and cannot be ended", STUCK_HINT)
+        for root, count in stuck.items()
+    )
 
 
 def _paused(daemon: Daemon) -> str:

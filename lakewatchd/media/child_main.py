@@ -1,53 +1,102 @@
 """The decoder process: ``python -m lakewatchd.media.child_main``, started by :mod:`.sandbox` only.
 
-It opens what it is told to open and answers in frames. It keeps nothing between calls but one buffer.
+It loads its libraries, confines itself to reading below the roots it was started with, and only then opens
+what it is told to and answers in frames. It keeps nothing between calls but one buffer.
 """
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
+import resource
 import sys
+import sysconfig
+import time
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
-from lakewatchd.child import Blob, Json, Note, Operation, serve
+from lakewatchd.child import Blob, Json, Note, Operation, arguments, serve
 from lakewatchd.config import DecodeConfig
+from lakewatchd.confine import confine
 from lakewatchd.core.asset import Kind, Version
 from lakewatchd.core.content import Content, Identity
-from lakewatchd.core.wire import from_json
-from lakewatchd.errors import UnsupportedMedia
+from lakewatchd.core.status import Layer
+from lakewatchd.core.wire import from_json, to_json
+from lakewatchd.errors import DamagedMedia, LakewatchError, UnsupportedMedia
 from lakewatchd.media import decode, document, exif, wire
-from lakewatchd.media.files import open_regular
+from lakewatchd.media.files import OutOfReach, open_regular
 from lakewatchd.media.fingerprint import Hasher
 from lakewatchd.media.kinds import EMPTY, kind_of
 
 Answer = tuple[Json, Sequence[Blob]]
 CHANGED: Answer = ({"changed": True}, ())
+GONE: Answer = ({"gone": True}, ())
+OUT_OF_REACH: Answer = ({"out_of_reach": True}, ())
 
 
-def operations(_note: Note) -> dict[str, Operation]:
-    """Loads every library now: the deadline of a call is for its file."""
+def operations(note: Note) -> dict[str, Operation]:
+    _load_libraries()
+    hasher = Hasher()
+    note({"layers": [to_json(layer) for layer in _confine(arguments())]})
+    return {
+        "identify": _guarded(lambda args, blobs: _identify(hasher, args, *blobs)),
+        "describe": _guarded(lambda args, blobs: _describe(args, *blobs)),
+    }
+
+
+def _load_libraries() -> None:
+    """All of them and now: afterwards no code can be loaded, and the deadline of a call is for its file."""
     import blake3  # noqa: F401
     import numpy  # noqa: F401
     from PIL import AvifImagePlugin, Image, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin  # noqa: F401
 
     Image.preinit()
-    hasher = Hasher()
-    return {
-        "identify": _or_gone(lambda args, blobs: _identify(hasher, args, *blobs)),
-        "describe": _or_gone(lambda args, blobs: _describe(args, *blobs)),
-    }
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # there are several decoders already
 
 
-def _or_gone(operation: Operation) -> Operation:
-    """A file that is not there is an answer, not an error: nothing is wrong with any content."""
+def _confine(roots: list[str]) -> tuple[Layer, ...]:
+    """Roots, and Python's own directories, as a codec may be looked up later; a root that is away is left out."""
+    library = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    with contextlib.ExitStack() as held:
+        folders = []
+        for place in (*roots, *sorted(library), str(Path(__file__).parents[1])):
+            with contextlib.suppress(OSError):
+                folders.append(os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+                held.callback(os.close, folders[-1])
+        silence = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(silence, 2)  # what libraries print of a file would be forged lines in the daemon's log
+        os.close(silence)
+        return confine(folders)
+
+
+def _guarded(operation: Operation) -> Operation:
+    """Not there, or out of reach, is an answer: nothing is wrong with any content. A bug here is about this file."""
 
     def answer(args: Json, blobs: tuple[bytes, ...]) -> Answer:
+        _allow_cpu(args["deadline_s"])
         try:
             return operation(args, blobs)
         except FileNotFoundError:
-            return {"gone": True}, ()
+            return GONE
+        except OutOfReach:
+            return OUT_OF_REACH
+        except (LakewatchError, MemoryError):
+            raise
+        except Exception as exc:
+            where = traceback.extract_tb(exc.__traceback__)[-1]
+            words = f"{type(exc).__name__} in {Path(where.filename).name}:{where.lineno}: {exif.clean(str(exc))}"
+            raise DamagedMedia(f"the decoder failed: {words}") from exc
 
     return answer
+
+
+def _allow_cpu(deadline_s: object) -> None:
+    """No call works longer than it may take. The daemon watches that too, but it may sleep or be stopped itself."""
+    if isinstance(deadline_s, (int, float)):
+        _, at_most = resource.getrlimit(resource.RLIMIT_CPU)
+        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(time.process_time() + deadline_s) + 1, at_most))
 
 
 def _identify(hasher: Hasher, args: Json, root: bytes, path: bytes) -> Answer:

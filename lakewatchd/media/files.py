@@ -1,8 +1,8 @@
 """Opening originals: read-only, regular files only, and without following anything.
 
-``path`` may be given relative to a ``root``; then no directory on the way may be a symbolic link either, so
-nobody who can write to the root can make us read outside it. A FIFO or a device is never opened, because
-opening alone can block or have effects.
+Below its root no directory on the way may be a symbolic link either, so nobody who can write to the root can
+make us read outside it: what ``openat2`` does with RESOLVE_BENEATH, on every kernel. A FIFO or a device is never
+opened, because opening alone can block or have effects.
 """
 
 from __future__ import annotations
@@ -21,15 +21,19 @@ _GONE = {errno.ENOENT, errno.ENOTDIR}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG, errno.EUCLEAN, errno.EBADMSG}
 
 
+class OutOfReach(Exception):
+    """Readable by its permissions, but not by this process: it confined itself before the directory was there."""
+
+
 @contextlib.contextmanager
 def open_regular(root: bytes, path: bytes) -> Iterator[int]:
-    """A descriptor of the regular file at ``path`` (below ``root``, unless that is empty).
+    """A descriptor of the regular file at ``path`` below ``root``.
 
     Raises ``FileNotFoundError`` if nothing lies there, :class:`errors.UnsupportedMedia` if something else than
-    a file does, and what :func:`translate` says of other failures, of the body's too.
+    a file does, :class:`OutOfReach`, and what :func:`translate` says of other failures, of the body's too.
     """
     with translated(), contextlib.ExitStack() as held:
-        folder, name = _descend(root, path, held) if root else (None, path)
+        folder, name = _descend(root, path, held)
         _require_regular(os.stat(name, dir_fd=folder, follow_symlinks=False))
         fd = _open(name, folder)
         held.callback(os.close, fd)
@@ -76,11 +80,15 @@ def _descend(root: bytes, path: bytes, held: contextlib.ExitStack) -> tuple[int,
     return folder, name
 
 
-def _open(name: bytes, folder: int | None) -> int:
-    try:
+def _open(name: bytes, folder: int) -> int:
+    with contextlib.suppress(PermissionError):  # only the owner may leave the access time alone
         return os.open(name, _FLAGS | os.O_NOATIME, dir_fd=folder)
-    except PermissionError:  # only the owner may leave the access time alone
+    try:
         return os.open(name, _FLAGS, dir_fd=folder)
+    except PermissionError as exc:
+        if os.access(name, os.R_OK, dir_fd=folder):  # asks for permissions only, Landlock has no say in it
+            raise OutOfReach from exc
+        raise
 
 
 _NAMES = {

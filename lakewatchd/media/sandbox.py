@@ -1,7 +1,8 @@
-"""The daemon's door to the decoders: limited child processes that may crash, hang or eat memory.
+"""The daemon's door to the decoders: confined child processes that may crash, hang or eat memory.
 
 Nothing here looks into a file. The invariant: whatever a file does to its decoder, the caller gets an
-``AssetError`` about that file, within a deadline, and the next call finds a working decoder.
+``AssetError`` about that file, within a deadline, and the next call finds a working decoder. Storage that does not
+answer is no fault of a file: its root is away for as long as a decoder waits for it, and no further one is risked.
 """
 
 from __future__ import annotations
@@ -9,14 +10,16 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from collections.abc import Callable
+from asyncio.subprocess import Process
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from lakewatchd import errors
-from lakewatchd.child import Child, ChildPool, Json, Limits, Reply
+from lakewatchd.child import Child, ChildPool, Json, Largest, Limits, Reply
 from lakewatchd.config import DecodeConfig
 from lakewatchd.core.content import Content, Identity
-from lakewatchd.core.wire import to_json
+from lakewatchd.core.status import Layer
+from lakewatchd.core.wire import from_json, to_json
 from lakewatchd.media import wire
 
 SLOWEST_BYTES_PER_S = 10_000_000
@@ -28,11 +31,17 @@ _ENV = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "MALLOC_ARENA_MAX": "2",
+    "PYTHONDONTWRITEBYTECODE": "1",
 }
 _START_S = 60.0
 _OPEN_FILES = 64
-_FILE_BYTES = 1 << 20
-"""A decoder has nothing to write; what is left allows Python its cache of compiled modules."""
+_FILE_BYTES = 1
+"""A decoder has nothing to write. (0 would be no limit.)"""
+_HEADER_BYTES = 1 << 20
+_PICTURE_BYTES = 16 << 20
+"""What pixels and thumbnail of an answer stay below by far."""
+_IDLE_SHARE = 0.1
+"""A decoder that worked for less of its deadline than this has waited: for storage, or for its turn."""
 
 T = TypeVar("T")
 
@@ -51,17 +60,27 @@ class Decoders:
         limits = Limits(memory_bytes=config.memory_mb << 20, file_bytes=_FILE_BYTES, open_files=_OPEN_FILES)
         self._config = config
         self._settings = to_json(config)
-        self._pool = ChildPool(tuple(Child(module, limits, {**_ENV, **(env or {})}) for _ in range(count)))
+        # Text of 8 bits grows at most threefold as UTF-8; each passage adds 16 bytes to at least 50 characters.
+        largest = Largest(_HEADER_BYTES, _PICTURE_BYTES + 4 * config.max_text_bytes)
+        children = (
+            Child(module, limits, {**_ENV, **(env or {})}, on_note=self._on_note, largest=largest) for _ in range(count)
+        )
+        self._pool = ChildPool(tuple(children))
+        self._roots: dict[str, None] = {}
+        """All that were asked for: what the next decoder may read."""
+        self._stuck: dict[str, list[Process]] = {}
+        self.layers: tuple[Layer, ...] = ()
+        """What confines the decoders; empty until one has started."""
 
     async def identify(self, path: str, *, root: str = "") -> Identity | None:
         """Read all of the file at ``path`` and say which content it is; None if it changed meanwhile.
 
-        ``path`` is taken from ``root`` where one is given, and then no symbolic link is followed on the way.
+        ``path`` is taken from ``root``, and no symbolic link is followed on the way; without one, from its directory.
         Raises ``FileNotFoundError``; :class:`errors.UnsupportedMedia` for anything but a regular file;
-        :class:`errors.NotReadable`; and, as reading alone harms no decoder, :class:`errors.TransientError`
-        where the storage is too slow or the system refuses for now.
+        :class:`errors.NotReadable`; :class:`errors.RootAway` while the storage does not answer; and, as reading
+        alone harms no decoder, :class:`errors.TransientError` where it is too slow or the system refuses for now.
         """
-        where = (os.fsencode(root), os.fsencode(path))
+        where = _place(root, path)
         quick_s = self._config.deadline_s
         at_most = int(quick_s * SLOWEST_BYTES_PER_S)
         found = await self._ask(_identity_or_size, "identify", {"at_most": at_most}, where, 2 * quick_s)
@@ -74,14 +93,16 @@ class Decoders:
         """Decode the file at ``path``; None if it is no longer the version that ``identity`` was made of.
 
         ``name`` serves for a title and a date where the content has none. Raises what :meth:`identify` does, and
-        :class:`errors.TooLarge`; a decoder that dies twice, hangs or answers nonsense is
+        :class:`errors.TooLarge`; a decoder that dies twice, works without end or answers nonsense is
         :class:`errors.DamagedMedia`.
         """
-        where = (os.fsencode(root), os.fsencode(path), os.fsencode(name))
+        where = (*_place(root, path), os.fsencode(name))
         args = {**wire.identity_to_json(identity), "config": self._settings}
         try:
             return await self._ask(wire.content_from_reply, "describe", args, where, self._config.deadline_s)
         except errors.TimedOut as exc:
+            if exc.cpu_s is not None and exc.cpu_s < self._config.deadline_s * _IDLE_SHARE:
+                raise
             raise errors.DamagedMedia(
                 f"the decoder was stopped: not done within {self._config.deadline_s:g} s",
                 hint="raise deadline_s in [decode] if the file is fine and the machine is slow",
@@ -95,14 +116,40 @@ class Decoders:
         """Of the processes that run now."""
         return self._pool.pids
 
+    @property
+    def stuck(self) -> Mapping[str, int]:
+        """Root -> decoders that wait there in the kernel, cannot be killed, and were replaced."""
+        self._stuck = {
+            root: waiting
+            for root, found in self._stuck.items()
+            if (waiting := [process for process in found if process.returncode is None])
+        }
+        return {root: len(waiting) for root, waiting in self._stuck.items()}
+
+    async def start(self) -> None:
+        """Start one, so that :attr:`layers` are known. Raises :class:`errors.TransientError` if none comes up."""
+        async with self._pool.borrow() as child:
+            await self._start(child)
+
     async def close(self) -> None:
         await self._pool.close()
+
+    def _on_note(self, note: Json) -> None:
+        """What the first decoder says before it has seen any file; later ones may be lying."""
+        if "layers" in note and not self.layers:
+            self.layers = from_json(tuple[Layer, ...], note["layers"])
 
     async def _ask(
         self, read: Callable[[Reply], T], op: str, args: Json, blobs: tuple[bytes, ...], deadline_s: float
     ) -> T | None:
+        args, root = {**args, "deadline_s": deadline_s}, os.fsdecode(blobs[0])
         async with self._pool.borrow() as child:
-            reply = await _call(child, op, args, blobs, deadline_s)
+            self._require_answering(root)
+            self._roots[root] = None
+            try:
+                reply = await self._call(child, op, args, blobs, deadline_s)
+            finally:
+                self._note_stuck(child, root)
             if "gone" in reply.header:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fsdecode(blobs[1]))
             if "changed" in reply.header:
@@ -113,35 +160,64 @@ class Decoders:
                 await child.close()  # whatever made it talk nonsense shall not meet the next file
                 raise errors.DamagedMedia(f"its decoder answers nonsense: {exc}") from exc
 
+    async def _call(self, child: Child, op: str, args: Json, blobs: tuple[bytes, ...], deadline_s: float) -> Reply:
+        """One answer, if need be of a second decoder.
 
-async def _call(child: Child, op: str, args: Json, blobs: tuple[bytes, ...], deadline_s: float) -> Reply:
-    """One answer. A decoder that dies gets a second chance: the kernel may have killed it for another's hunger."""
-    await _start(child)
-    try:
-        return await _own_errors(child, op, args, blobs, deadline_s)
-    except errors.WorkerDied:
-        await _start(child)
-        return await _own_errors(child, op, args, blobs, deadline_s)
+        One that dies gets a second chance: the kernel may have killed it for another's hunger. One that confined
+        itself before this root was asked for, or mounted, cannot reach it, and makes room for one that can.
+        """
+        try:
+            reply = await self._call_once(child, op, args, blobs, deadline_s)
+            if "out_of_reach" not in reply.header:
+                return reply
+            await child.close()
+        except errors.WorkerDied:
+            pass
+        reply = await self._call_once(child, op, args, blobs, deadline_s)
+        if "out_of_reach" in reply.header:
+            raise errors.NotReadable("the kernel refuses it", hint="look for AppArmor or SELinux in the system's log")
+        return reply
+
+    async def _call_once(self, child: Child, op: str, args: Json, blobs: tuple[bytes, ...], deadline_s: float) -> Reply:
+        """Only errors about the asset, and those that pass, may come out of a process that reads hostile bytes."""
+        await self._start(child)
+        try:
+            return await child.call(op, args, blobs, deadline_s=deadline_s)
+        except (errors.AssetError, errors.TransientError):
+            raise
+        except errors.LakewatchError as exc:
+            await child.close()
+            raise errors.DamagedMedia(f"its decoder answers nonsense: {exc.reason}") from exc
+
+    async def _start(self, child: Child) -> None:
+        """Loading libraries counts against no file. Not starting is the machine's fault, so it may pass."""
+        child.arguments = tuple(root for root in self._roots if root not in self._stuck)
+        try:
+            async with asyncio.timeout(_START_S):
+                await child.start()
+        except errors.WorkerDied as exc:
+            raise errors.Busy(f"no decoder comes up: {exc.message}") from exc
+        except TimeoutError as exc:
+            self._roots.clear()  # one of them may hang: those that are asked for next come back by themselves
+            raise errors.Busy(f"no decoder came up within {_START_S:g} s") from exc
+
+    def _require_answering(self, root: str) -> None:
+        waiting = self.stuck.get(root)
+        if waiting:
+            raise errors.RootAway(f"its storage does not answer: {waiting} decoders wait for it", STUCK_HINT)
+
+    def _note_stuck(self, child: Child, root: str) -> None:
+        if child.stuck:
+            self._stuck.setdefault(root, []).extend(child.stuck)
+            child.stuck.clear()
 
 
-async def _own_errors(child: Child, op: str, args: Json, blobs: tuple[bytes, ...], deadline_s: float) -> Reply:
-    """Only errors about the asset, and those that pass, may come out of a process that reads hostile bytes."""
-    try:
-        return await child.call(op, args, blobs, deadline_s=deadline_s)
-    except (errors.AssetError, errors.TransientError):
-        raise
-    except errors.LakewatchError as exc:
-        await child.close()
-        raise errors.DamagedMedia(f"its decoder answers nonsense: {exc.reason}") from exc
+STUCK_HINT = "see the log of the kernel and the server of the mount; work goes on by itself when it answers"
 
 
-async def _start(child: Child) -> None:
-    """Loading libraries counts against no file. Not starting is the machine's fault, so it may pass."""
-    try:
-        async with asyncio.timeout(_START_S):
-            await child.start()
-    except TimeoutError as exc:
-        raise errors.Busy(f"no decoder came up within {_START_S:g} s") from exc
+def _place(root: str, path: str) -> tuple[bytes, bytes]:
+    folder, name = (root, path) if root else os.path.split(path)
+    return os.fsencode(folder), os.fsencode(name)
 
 
 def _identity_or_size(reply: Reply) -> Identity | int:

@@ -75,3 +75,16 @@ CREATE TABLE root_state (
     root     TEXT PRIMARY KEY,               -- name of the root
     identity TEXT NOT NULL                   -- JSON: what proves that the same file system is mounted there
 ) WITHOUT ROWID;
+
+-- Directories that are polled, because events do not tell of all that changes there.
+CREATE TABLE poll (
+    root       TEXT NOT NULL,                -- name of the root
+    dir        BLOB NOT NULL,                -- directory relative to the root, empty for the root itself; bytes
+    due_at     REAL NOT NULL,                -- wall clock: when to come by again
+    interval_s REAL NOT NULL,                -- how long it was left alone before
+    mtime_ns   NOT NULL,                     -- of the directory when its names were compared; 0: compare them anyway
+    entries    INTEGER NOT NULL,             -- what lay in it then: the cost of comparing it
+    PRIMARY KEY (root, dir)
+) WITHOUT ROWID;
+
+CREATE INDEX poll_due ON poll (root, due_at);

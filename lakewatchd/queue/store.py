@@ -22,6 +22,7 @@ from lakewatchd.core.clock import Clock
 from lakewatchd.core.job import Again, Done, Job, JobSpec, Lane, Priority, Skip
 from lakewatchd.queue import seen
 from lakewatchd.queue.database import Connection, Cursor, Database, Row
+from lakewatchd.queue.polled import PollStore
 from lakewatchd.queue.report import LATER, PARKED, READY, QueueReader, decode_key, encode_key
 from lakewatchd.queue.retry import EVERYTHING, Park, Release, Retry, Verdict
 
@@ -124,6 +125,7 @@ class QueueStore(QueueReader):
     def __init__(self, path: Path, config: QueueConfig, clock: Clock) -> None:
         super().__init__(Database(path), clock)
         self.seen = seen.SeenStore(self._db)
+        self.polled = PollStore(self._db)
         self._config = config
         self._owner = secrets.token_hex(8)
         self._claims = 0

@@ -171,8 +171,8 @@ class InotifyWatcher:
             self._cookie_dir.cleanup()
             self._cookie_dir = None
 
-    def cover(self, path: str) -> None:
-        """Watch a directory from now on. Never fails: what cannot be watched is in :attr:`problem`."""
+    def cover(self, path: str) -> bool:
+        """As :meth:`lakewatchd.sources.watcher.Watcher.cover`."""
         local = self._base + b"/" + os.fsencode(path or ".")  # the root itself may be reached through a link
         with self._lock:  # held until the node is there, so that no event meets a descriptor without a node
             if not path:
@@ -180,11 +180,12 @@ class InotifyWatcher:
             try:
                 wd = self._watch(local)
             except (FileNotFoundError, NotADirectoryError):
-                return
+                return True
             except OSError as exc:
                 self._count_unwatched(exc)
-                return
+                return False
             self._place(wd, path)
+            return True
 
     def prune(self) -> None:
         """Stop watching what was moved away and not found again. Safe at any time: a scan watches it again."""

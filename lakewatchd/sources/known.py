@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -92,6 +92,8 @@ class ScanSummary:
 @dataclass(frozen=True, slots=True)
 class ScanOptions:
     recursive: bool = True
+    enter: Callable[[str], bool] = lambda path: True
+    """Asked of each subdirectory that a recursive scan would enter."""
     priority: Priority = Priority.ENRICHMENT
     """Events are at least this urgent; by themselves, new files are BACKFILL and changed ones CHANGED."""
     accept_removals: bool = False

@@ -65,7 +65,7 @@ class Scanner:
         clock: Clock,
         *,
         health: Callable[[], RootHealth] = lambda: RootHealth(RootState.PRESENT),
-        on_directory: Callable[[str], None] = lambda path: None,
+        on_directory: Callable[[str], object] = lambda path: None,
         memory: ScanMemory | None = None,
         guard: RemovalGuard = RemovalGuard(),  # noqa: B008 - frozen
         compare_inodes: bool = True,
@@ -170,7 +170,8 @@ class Scan:
             below = self._compare(rules, digest, missing)
             if recursive and below:
                 digests, prefix = self._digests(path), f"{path}/" if path else ""
-                stack.extend((rules, prefix + name, digests.get(name)) for name in sorted(below, reverse=True))
+                names = (name for name in sorted(below, reverse=True) if self._options.enter(prefix + name))
+                stack.extend((rules, prefix + name, digests.get(name)) for name in names)
             if len(self._batch) >= BATCH:
                 yield self._take()
             if self._directories % 64 == 0:

@@ -52,8 +52,9 @@ class Watcher(Protocol):
     def stop(self) -> None:
         """Ends the thread. Changes that it has not read are lost: scan after the next start."""
 
-    def cover(self, path: str) -> None:
-        """Watch a directory from now on. Never fails: what cannot be watched is in :attr:`problem`."""
+    def cover(self, path: str) -> bool:
+        """Watch a directory from now on. False when nothing will be heard of it, though it is there: it is to be
+        polled, and counted in :attr:`problem`. Never fails."""
 
     def prune(self) -> None:
         """Stop watching what was moved away and not found again. Safe at any time: a scan watches it again."""

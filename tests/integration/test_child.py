@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lakewatchd import errors
-from lakewatchd.child import MAX_BLOB_BYTES, Child, ChildPool, Limits
+from lakewatchd.child import Child, ChildPool, Largest, Limits
 
 PROGRAM = """
 import os, signal, struct, sys, time
@@ -152,7 +152,7 @@ def frame(header: object) -> str:
     "lie",
     [
         "ffffffff",
-        frame({"blobs": [MAX_BLOB_BYTES, MAX_BLOB_BYTES]}),
+        frame({"blobs": [Largest().blob_bytes, 1]}),
         frame({"blobs": [-1]}),
         frame({"blobs": "many"}),
         frame({}),

@@ -26,15 +26,17 @@ from lakewatchd.child import serve
 from lakewatchd.media import child_main
 
 def operations(note):
+    is_first = not os.path.exists(os.environ["MARKER"])
+    open(os.environ["MARKER"], "a").close()
     real = child_main.operations(note)
     def describe(args, blobs):
         name = blobs[2].decode()
+        if name == "spin":
+            while True: pass
         if name == "hang": time.sleep(3600)
         if name == "eat": bytearray(8 << 30)
-        if name == "die": os.kill(os.getpid(), signal.SIGKILL)
-        if name == "die once":
-            marker = os.fsdecode(blobs[1]) + ".marker"
-            if os.path.exists(marker): os.unlink(marker); os.kill(os.getpid(), signal.SIGKILL)
+        if name == "die": os.abort()
+        if name == "die once" and is_first: os.abort()
         if name == "fatal":
             from lakewatchd import errors
             raise errors.QueueDamaged("stop the daemon")
@@ -66,7 +68,8 @@ async def odd(tmp_path: Path) -> AsyncIterator[Decoders]:
     """Decoders that misbehave when a file's name tells them to."""
     (tmp_path / "odd_decoder.py").write_text(ODD_DECODER)
     path = f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-    pool = Decoders(DecodeConfig(deadline_s=0.5), 1, module="odd_decoder", env={"PYTHONPATH": path})
+    env = {"PYTHONPATH": path, "MARKER": str(tmp_path / "marker")}
+    pool = Decoders(DecodeConfig(deadline_s=0.5), 1, module="odd_decoder", env=env)
     yield pool
     await pool.close()
 
@@ -265,8 +268,8 @@ async def test_five_sparse_gigabytes_of_text(decoders: Decoders, tmp_path: Path)
 @pytest.mark.parametrize(
     ("name", "error", "words"),
     [
-        ("hang", errors.DamagedMedia, "within 0.5 s"),
-        ("die", errors.DamagedMedia, "SIGKILL.*2048 MB"),
+        ("spin", errors.DamagedMedia, "within 0.5 s"),
+        ("die", errors.DamagedMedia, "SIGABRT.*2048 MB"),
         ("eat", errors.TooLarge, "memory"),
         ("fatal", errors.DamagedMedia, "nonsense"),
         ("wrong picture", errors.DamagedMedia, "nonsense"),
@@ -285,11 +288,19 @@ async def test_whatever_a_decoder_does_is_about_the_file(
     assert await is_usable(odd, tmp_path)
 
 
+async def test_waiting_is_no_fault_of_the_file(odd: Decoders, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(jpeg())
+    with pytest.raises(errors.TimedOut):
+        await index(odd, tmp_path / "a.jpg", "hang")
+    assert await is_usable(odd, tmp_path)
+
+
 async def test_one_accidental_death_is_forgiven(odd: Decoders, tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(jpeg())
-    (tmp_path / "a.jpg.marker").touch()
+    await odd.identify(str(tmp_path / "a.jpg"))
+    first = odd.pids
     assert (await index(odd, tmp_path / "a.jpg", "die once")).picture is not None
-    assert not (tmp_path / "a.jpg.marker").exists()
+    assert odd.pids != first
 
 
 async def test_killed_mid_call_from_outside(decoders: Decoders, tmp_path: Path) -> None:

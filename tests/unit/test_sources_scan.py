@@ -295,3 +295,19 @@ def test_batches_are_bounded(tmp_path: Path) -> None:
     lab = Lab(make_tree(tmp_path / "root", {f"{i % 5}/{i}": "" for i in range(2500)}))
     sizes = [len(batch) for batch in lab.scanner.scan()]
     assert sum(sizes) == 2500 and max(sizes) <= 1500
+
+
+def test_only_the_subdirectories_asked_for_are_entered(tmp_path: Path) -> None:
+    make_tree(tmp_path, {"a.txt": "", "new/b.txt": "", "new/deep/c.txt": "", "old/d.txt": ""})
+    asked: list[str] = []
+
+    def enter(path: str) -> bool:
+        asked.append(path)
+        return path != "old"
+
+    assert {event.key.path for event in Lab(tmp_path).run("", ScanOptions(enter=enter))} == {
+        "a.txt",
+        "new/b.txt",
+        "new/deep/c.txt",
+    }
+    assert sorted(asked) == ["new", "new/deep", "old"]
