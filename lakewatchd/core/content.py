@@ -16,6 +16,17 @@ class Identity:
     version: Version
     kind: Kind
     mime: str
+    sample: str = ""
+    """Hex hash of head, middle and tail; empty for a file that is small enough to be read whole instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Head, middle and tail of a large file, hashed: proof, as good as it gets without reading all, that a file is the
+    one that was hashed under another name or before its owner changed."""
+
+    hex: str
+    version: Version
 
 
 @dataclass(frozen=True, slots=True)

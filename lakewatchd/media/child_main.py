@@ -21,11 +21,11 @@ from lakewatchd.child import Blob, Json, Note, Operation, arguments, serve
 from lakewatchd.config import DecodeConfig
 from lakewatchd.confine import confine
 from lakewatchd.core.asset import Kind, Version
-from lakewatchd.core.content import Content, Identity
+from lakewatchd.core.content import Content, Identity, Sample
 from lakewatchd.core.status import Layer
 from lakewatchd.core.wire import from_json, to_json
 from lakewatchd.errors import DamagedMedia, LakewatchError, UnsupportedMedia
-from lakewatchd.media import decode, document, exif, wire
+from lakewatchd.media import decode, document, exif, fingerprint, wire
 from lakewatchd.media.files import OutOfReach, open_regular
 from lakewatchd.media.fingerprint import Hasher
 from lakewatchd.media.kinds import EMPTY, kind_of
@@ -42,6 +42,7 @@ def operations(note: Note) -> dict[str, Operation]:
     note({"layers": [to_json(layer) for layer in _confine(arguments())]})
     return {
         "identify": _guarded(lambda args, blobs: _identify(hasher, args, *blobs)),
+        "sample": _guarded(lambda args, blobs: _sample(*blobs)),
         "describe": _guarded(lambda args, blobs: _describe(args, *blobs)),
     }
 
@@ -107,8 +108,9 @@ def _identify(hasher: Hasher, args: Json, root: bytes, path: bytes) -> Answer:
         if isinstance(at_most, int) and before.size_bytes > at_most:
             return {"size_bytes": before.size_bytes}, ()
         digest = hasher.digest(fd, before.size_bytes)
+        sampled = fingerprint.sample(fd, before.size_bytes)
         after = Version.of(os.fstat(fd))
-    if after != before:
+    if not after.is_like(before):  # a new owner or link meanwhile is seen by the next look: what is kept is ``before``
         return CHANGED
     if digest.size_bytes != before.size_bytes:
         raise UnsupportedMedia(
@@ -116,7 +118,16 @@ def _identify(hasher: Hasher, args: Json, root: bytes, path: bytes) -> Answer:
             hint="virtual files, as in /proc, have no content to keep; ignore the directory",
         )
     mime, kind = kind_of(digest.head, os.fsdecode(path)) if digest.head else EMPTY
-    return wire.identity_to_json(Identity(digest.hex, before, kind, mime)), ()
+    return wire.identity_to_json(Identity(digest.hex, before, kind, mime, sampled)), ()
+
+
+def _sample(root: bytes, path: bytes) -> Answer:
+    with open_regular(root, path) as fd:
+        before = Version.of(os.fstat(fd))
+        sampled = fingerprint.sample(fd, before.size_bytes)
+        if not Version.of(os.fstat(fd)).is_like(before):
+            return CHANGED
+    return wire.sample_to_json(Sample(sampled, before)), ()
 
 
 def _describe(args: Json, root: bytes, path: bytes, name: bytes) -> Answer:

@@ -17,7 +17,7 @@ from typing import TypeVar
 from lakewatchd import errors
 from lakewatchd.child import Child, ChildPool, Json, Largest, Limits, Reply
 from lakewatchd.config import DecodeConfig
-from lakewatchd.core.content import Content, Identity
+from lakewatchd.core.content import Content, Identity, Sample
 from lakewatchd.core.status import Layer
 from lakewatchd.core.wire import from_json, to_json
 from lakewatchd.media import wire
@@ -88,6 +88,10 @@ class Decoders:
             deadline_s = quick_s + found / SLOWEST_BYTES_PER_S
             found = await self._ask(_identity_or_size, "identify", {"at_most": None}, where, deadline_s)
         return found if isinstance(found, Identity) else None
+
+    async def sample(self, path: str, *, root: str = "") -> Sample | None:
+        """Read a few pieces of a large file; None if it changed meanwhile. Errors as :meth:`identify`."""
+        return await self._ask(_sample, "sample", {}, _place(root, path), self._config.deadline_s)
 
     async def describe(self, path: str, identity: Identity, name: str, *, root: str = "") -> Content | None:
         """Decode the file at ``path``; None if it is no longer the version that ``identity`` was made of.
@@ -218,6 +222,10 @@ STUCK_HINT = "see the log of the kernel and the server of the mount; work goes o
 def _place(root: str, path: str) -> tuple[bytes, bytes]:
     folder, name = (root, path) if root else os.path.split(path)
     return os.fsencode(folder), os.fsencode(name)
+
+
+def _sample(reply: Reply) -> Sample:
+    return wire.sample_from_json(reply.header)
 
 
 def _identity_or_size(reply: Reply) -> Identity | int:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from lakewatchd.child import Blob, Json, Reply
 from lakewatchd.core.asset import Kind, Version
-from lakewatchd.core.content import Content, Identity, Passage, Picture
+from lakewatchd.core.content import Content, Identity, Passage, Picture, Sample
 
 _SPAN = struct.Struct("<QQ")
 _HEX = frozenset("0123456789abcdef")
@@ -28,21 +28,45 @@ _OPTIONAL: tuple[tuple[str, type], ...] = (
 
 def identity_to_json(identity: Identity) -> Json:
     version = identity.version
-    numbers = [version.size_bytes, version.mtime_ns, version.inode, version.device]
-    return {"asset": identity.asset_id, "version": numbers, "kind": identity.kind.value, "mime": identity.mime}
+    return {
+        "asset": identity.asset_id,
+        "version": _numbers(version),
+        "kind": identity.kind.value,
+        "mime": identity.mime,
+        "sample": identity.sample,
+    }
+
+
+def sample_to_json(sample: Sample) -> Json:
+    return {"sample": sample.hex, "version": _numbers(sample.version)}
+
+
+def sample_from_json(header: Json) -> Sample:
+    return Sample(_sample(header), _version(header.get("version")))
+
+
+def _numbers(version: Version) -> list[int]:
+    return [version.size_bytes, version.mtime_ns, version.inode, version.device, version.ctime_ns]
 
 
 def identity_from_json(header: Json) -> Identity:
     asset, mime, kind = (_text(header, name) for name in ("asset", "mime", "kind"))
     if len(asset) != 64 or not _HEX.issuperset(asset) or len(mime) > 200:
         raise ValueError("not an identity")
-    return Identity(asset, _version(header.get("version")), Kind(kind), mime)
+    return Identity(asset, _version(header.get("version")), Kind(kind), mime, _sample(header))
+
+
+def _sample(header: Json) -> str:
+    sample = _text(header, "sample")
+    if len(sample) not in (0, 32) or not _HEX.issuperset(sample):
+        raise ValueError("not a sample")
+    return sample
 
 
 def _version(numbers: object) -> Version:
     match numbers:
-        case [int(size), int(mtime_ns), int(inode), int(device)]:
-            return Version(size, mtime_ns, inode, device)
+        case [int(size), int(mtime_ns), int(inode), int(device), int(ctime_ns)]:
+            return Version(size, mtime_ns, inode, device, ctime_ns)
     raise ValueError("not a version")
 
 

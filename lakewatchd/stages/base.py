@@ -52,7 +52,7 @@ class Known(Protocol):
     async def at(self, key: PathKey) -> Occurrence | None: ...
 
     async def twin(self, root: str, version: Version) -> Occurrence | None:
-        """An occurrence of that very inode, size and time: the same file under another name."""
+        """An occurrence of that inode, size and time: perhaps the same file under another name. Its sample tells."""
         ...
 
 

@@ -2,6 +2,10 @@
 
 The event that led here is only a hint; the disk is asked again, so that merged, doubled, late and reordered
 events all end in the same rows.
+
+What proves that content is known without reading all of it: size, time, inode and ctime that stand still; for a large
+file that was renamed, linked or given away, a sample of it. An inode alone proves nothing, it may be another file's by
+now. A mere suspicion (the ctime moved and nothing else) waits behind all other work.
 """
 
 from __future__ import annotations
@@ -14,10 +18,13 @@ from lakewatchd.core.content import Identity
 from lakewatchd.core.job import Again, Done, Job, JobSpec, Priority, Skip
 from lakewatchd.core.lineage import RunState, StageRun, Transform
 from lakewatchd.lake.rows import Batch, OccurrenceRow, Presence
+from lakewatchd.media.fingerprint import SMALL_BYTES
 from lakewatchd.stages import plan
 from lakewatchd.stages.base import Context, Result
 
 NAME = "ingest"
+REREAD_BYTES = 64 << 20
+"""A file up to this size is read whole when its ctime alone moved, a larger one by sample."""
 TRANSFORM = Transform.of(NAME, 1, {"hash": "blake3"})
 
 
@@ -25,7 +32,7 @@ def spec(key: PathKey, priority: Priority, version: Version | None = None, delay
     """The job that looks at a place. ``version`` tells a rescan of the same bytes from news."""
     payload: dict[str, object] = {"root": key.root, "path": path_text(key.path)}
     if version is not None:
-        payload["version"] = [version.size_bytes, version.mtime_ns, version.inode]
+        payload["version"] = [version.size_bytes, version.mtime_ns, version.inode, version.ctime_ns]
     return JobSpec(NAME, key.occurrence_id, payload, priority, delay_s=delay_s)
 
 
@@ -43,27 +50,46 @@ async def run(job: Job, ctx: Context) -> Result:
         return _gone(key, known, before, job, ctx)
     if known is not None and known.version.is_same_as(version) and _agree(known, before):
         return Result(Skip("unchanged"))
+    if known is not None and known.version.is_like(version) and _agree(known, before):
+        if not known.version.is_worth_reading(ctx.clock.now()):
+            return Result(Skip("its ctime moves by itself"))
+        if job.priority < Priority.ENRICHMENT:
+            return Result(Done(then=(spec(key, Priority.ENRICHMENT, version),)))
     started = ctx.clock.now(), ctx.clock.monotonic()
     try:
-        identity = await _same_file(key, version, ctx) or await ctx.decoders.identify(
+        identity = await _same_file(key, version, known, ctx) or await ctx.decoders.identify(
             key.path, root=ctx.files.root(key)
         )
     except FileNotFoundError:
         return _gone(key, known, before, job, ctx)
     if identity is None:
         return Result(Again(ctx.config.watch.settle_open_s))
+    if known is not None and _is_the_same(known, identity) and _agree(known, before):
+        calm = dataclasses.replace(identity.version, calm=known.version.calm + 1)
+        return Result(Done(seen=(dataclasses.replace(known, version=calm, sample=identity.sample),)))
     return _found(key, identity, known, before, job, ctx, started)
 
 
-async def _same_file(key: PathKey, version: Version, ctx: Context) -> Identity | None:
-    """A rename or a hard link of a file we know: its content need not be read again."""
-    twin = await ctx.known.twin(key.root, version)
-    if twin is None or twin.key == key:
+async def _same_file(key: PathKey, version: Version, known: Occurrence | None, ctx: Context) -> Identity | None:
+    """A large file that we know, under this name or another, by a sample of it: it need not be read whole."""
+    if version.size_bytes <= SMALL_BYTES:
+        return None
+    is_here = known is not None and known.version.is_like(version)
+    twin = known if is_here else await ctx.known.twin(key.root, version)
+    if twin is None or not twin.sample or (is_here and version.size_bytes <= REREAD_BYTES):
         return None
     row = await ctx.lake.occurrence(twin.key)
     if row is None or row.asset_id != twin.asset_id or _suffix(key) != _suffix(twin.key):
         return None  # another extension may make it another kind of text: look inside
-    return Identity(row.asset_id, version, row.kind, row.mime)
+    found = await ctx.decoders.sample(key.path, root=ctx.files.root(key))
+    if found is None or found.hex != twin.sample:
+        return None
+    return Identity(row.asset_id, found.version, row.kind, row.mime, found.hex)
+
+
+def _is_the_same(known: Occurrence, identity: Identity) -> bool:
+    """Only the ctime moved, and the content did not."""
+    return known.asset_id == identity.asset_id and known.version.is_like(identity.version)
 
 
 def _found(
@@ -89,7 +115,7 @@ def _found(
     then = [plan.index_spec(identity.asset_id, job.priority, identity.kind)]
     then += [plan.index_spec(left, job.priority) for left in _assets(known, before) if left != identity.asset_id]
     return Result(
-        Done(then=tuple(then), seen=(Occurrence(key, identity.asset_id, identity.version),)),
+        Done(then=tuple(then), seen=(Occurrence(key, identity.asset_id, identity.version, identity.sample),)),
         Batch(occurrences=(row,), runs=(_run(key, started, ctx, identity.asset_id),)),
     )
 
