@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 from tests.crash import corpus, scenes
 from tests.crash.points import ASKED, MOMENTS, POINTS, Point
+from tests.crash.scenes import before_the_fault
 from tests.crash.subject import OTHER_SETTINGS, Red, Subject
 
 KILLED = -9
@@ -34,8 +38,8 @@ class Case:
     models: bool = False
     retry: bool = False
     """What the fault parked is asked for again by a person."""
-    small: str = ""
-    """What lies on a small disk: ``state``, ``lake`` or ``queue``."""
+    world: Callable[[Subject], AbstractContextManager[Path]] | None = None
+    """What is special about the places the daemon works with; yields the special one."""
 
     @property
     def decodes(self) -> int:
@@ -51,20 +55,11 @@ class Case:
 # --- lives -------------------------------------------------------------------------------------------------
 
 
-def before_the_fault(subject: Subject, *fault: str) -> None:
-    """Files are there and indexed, and one of them has gone again."""
-    corpus.begin(subject.root)
-    subject.start(*fault)
-    subject.drain()
-    corpus.leave(subject.root)
-    subject.drain()
-
-
 def live(subject: Subject, case: Case) -> None:
     """Everything changes under a daemon that runs."""
     before_the_fault(subject, *case.fault, "--armed", str(subject.armed))
     subject.armed.touch()
-    corpus.change(subject.root)
+    corpus.change(subject.files)
     _suffer(subject, case)
 
 
@@ -72,7 +67,7 @@ def start(subject: Subject, case: Case) -> None:
     """Everything changed while the daemon was down."""
     before_the_fault(subject)
     subject.stop()
-    corpus.change(subject.root)
+    corpus.change(subject.files)
     _prepare_start(subject, case.walk)
     subject.start(*case.fault, wait=False)
     _suffer(subject, case)
@@ -81,7 +76,7 @@ def start(subject: Subject, case: Case) -> None:
 def stop(subject: Subject, case: Case) -> None:
     """Struck in an orderly stop."""
     before_the_fault(subject, *case.fault, "--armed", str(subject.armed))
-    corpus.change(subject.root)
+    corpus.change(subject.files)
     subject.drain()
     subject.armed.touch()
     assert subject.live.process is not None
@@ -93,10 +88,10 @@ def sound(subject: Subject, case: Case) -> None:
     """The same life without a fault, which must pass the same examination."""
     before_the_fault(subject)
     if case.walk == "live":
-        corpus.change(subject.root)
+        corpus.change(subject.files)
     else:
         subject.stop()
-        corpus.change(subject.root)
+        corpus.change(subject.files)
         _prepare_start(subject, case.walk)
         subject.start()
     subject.drain()
@@ -190,9 +185,11 @@ def clocks() -> Iterator[Case]:
 
 def places() -> Iterator[Case]:
     """Disks, databases and other writers."""
-    for small in ("state", "lake", "queue", "temp"):
-        yield Case(f"disk full: {small}", scenes.disk_full, small=small, tolerated=2)
-    yield Case("disk full at the start: state", scenes.disk_full_at_start, "start", small="state", tolerated=2)
+    for what in ("state", "lake", "queue", "temp"):
+        disk = partial(scenes.on_small_disk, what=what)
+        yield Case(f"disk full: {what}", partial(scenes.disk_full, what=what), world=disk, tolerated=2)
+    disk = partial(scenes.on_small_disk, what="state")
+    yield Case("disk full at the start", scenes.disk_full_at_start, "start", world=disk, tolerated=2)
     yield Case("queue locked by another process", scenes.queue_locked)
     yield Case("queue missing", scenes.queue_missing, "lost")
     yield Case("queue truncated", scenes.queue_truncated, "lost")
@@ -203,9 +200,19 @@ def places() -> Iterator[Case]:
     yield Case("rival writer on every table", scenes.rival_writer, tolerated=2)
 
 
+def originals() -> Iterator[Case]:
+    """A root on a file system that fails. What it does to one file concerns that file only."""
+    bad = partial(Case, world=scenes.bad_file_system, retry=True, tolerated=2)
+    for fault in ("eio-read", "short", "hang"):
+        yield bad(f"originals: {fault}", partial(scenes.bad_file, fault=fault))
+    yield bad("originals: truncated while read", scenes.cut_while_read)
+    yield bad("originals: a directory cannot be listed", scenes.bad_directory)
+    yield bad("originals: ESTALE everywhere", scenes.stale_root)
+
+
 def matrix() -> tuple[Case, ...]:
     nothing = (Case(f"no fault: {walk}", sound, walk) for walk in ("live", "start", "stale", "lost"))
-    return (*nothing, *kills(), *errors(), *hangs(), *children(), *clocks(), *places())
+    return (*nothing, *kills(), *errors(), *hangs(), *children(), *clocks(), *places(), *originals())
 
 
 def at_random(count: int, seed: int) -> Iterator[Case]:

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.crash import corpus, oracle, scenes
+from tests.crash import corpus, oracle
 from tests.crash.cases import Case
 from tests.crash.oracle import Fresh
 from tests.crash.subject import CHECKOUT, OTHER_SETTINGS, Subject
@@ -48,13 +48,13 @@ class Matrix:
         fresh = self.fresh(case.walk, case.models)
         subject = Subject(base, MODELS if case.models else None)
         with contextlib.ExitStack() as stack:
-            if case.small:
-                stack.enter_context(scenes.on_small_disk(subject, case.small))
+            if case.world is not None:
+                stack.enter_context(case.world(subject))
             stack.callback(subject.end)
             case.play(subject, case)
-            before = corpus.originals(subject.root)
+            before = corpus.originals(subject.files)
             subject.armed.unlink(missing_ok=True)
-            if subject.exit_code() is None and not case.ends:
+            if subject.exit_code() is None:
                 subject.stop()
             subject.start()
             if case.retry:
@@ -74,9 +74,9 @@ class Matrix:
         base = self.base / f"fresh-{walk}-{models}"
         subject = Subject(base, MODELS if models else None)
         subject.use(OTHER_SETTINGS if walk == "stale" else "")
-        corpus.begin(subject.root)
-        corpus.leave(subject.root)
-        corpus.change(subject.root)
+        corpus.begin(subject.files)
+        corpus.leave(subject.files)
+        corpus.change(subject.files)
         try:
             subject.start()
             subject.drain()

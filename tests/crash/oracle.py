@@ -60,7 +60,7 @@ def examine(subject: Subject, fresh: Fresh, before: dict[str, tuple[str, int, in
     for asset, times in decoded(subject).items():
         if times > decodes + subject.deaths:
             raise Red(f"{asset[:12]} was decoded {times} times, {decodes} were due and {subject.deaths} explained")
-    if originals(subject.root) != before:
+    if originals(subject.files) != before:
         raise Red("originals were touched")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import signal
@@ -13,8 +14,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lakewatchd.testing import wait_until
 from tests.crash import corpus
-from tests.crash.subject import CHECKOUT, Red, Subject, View, pause
+from tests.crash.oracle import parked, shown
+from tests.crash.subject import CHECKOUT, SHORT_PATIENCE, WAIT_S, Red, Subject, View, pause
 
 if TYPE_CHECKING:
     from tests.crash.cases import Case
@@ -22,6 +25,15 @@ if TYPE_CHECKING:
 STOPPED_S = 7.0
 """Longer than the leases of these lives."""
 FULL = ("no space", "no room", "No space")
+
+
+def before_the_fault(subject: Subject, *fault: str) -> None:
+    """Files are there and indexed, and one of them has gone again."""
+    corpus.begin(subject.files)
+    subject.start(*fault)
+    subject.drain()
+    corpus.leave(subject.files)
+    subject.drain()
 
 
 # --- signals -----------------------------------------------------------------------------------------------
@@ -36,29 +48,25 @@ def wake_later(subject: Subject) -> None:
 
 def killed_while_it_hangs(subject: Subject, case: Case) -> None:
     """As the watchdog of systemd does."""
-    from tests.crash.cases import before_the_fault
-
     before_the_fault(subject, *case.fault, "--armed", str(subject.armed))
     subject.armed.touch()
-    corpus.change(subject.root)
+    corpus.change(subject.files)
     subject.wait_for(subject.struck, "the fault struck")
     subject.kill()
 
 
 def kill_view(subject: Subject, case: Case) -> None:
     """The view is killed while everything changes; a new one takes the place over and shows the truth."""
-    from tests.crash.cases import before_the_fault
-
     before_the_fault(subject)
     view = View(subject)
     try:
         view.start(*case.fault, wait=False)
-        corpus.change(subject.root)
+        corpus.change(subject.files)
         if view.wait_dead() != -signal.SIGKILL:
             raise Red("the view was not killed")
         subject.drain()  # indexing does not notice
         view.start()
-        view.wait_shows({name: (subject.root / name).read_bytes() for name in corpus.originals(subject.root)})
+        view.wait_shows({name: (subject.root / name).read_bytes() for name in corpus.originals(subject.files)})
     finally:
         view.end()
 
@@ -92,36 +100,32 @@ def fill(place: Path) -> Path:
 
 
 @contextmanager
-def on_small_disk(subject: Subject, small: str) -> Iterator[Path]:
+def on_small_disk(subject: Subject, what: str) -> Iterator[Path]:
     """The state, the lake, the queue or the directory for temporary files on a small disk; yields the disk."""
+    disk = _disk(subject, what)
     subject.live.state.mkdir(exist_ok=True)
-    match small:
-        case "queue":  # the database on the small disk, all else on the large one
-            place = subject.live.state
+    with small_disk(disk):
+        if what == "queue":  # the database on the small disk, the lake on the large one
             (subject.base / "large").mkdir()
-        case "temp":
-            place = subject.base / "temp"
-            subject.live.environment = {**subject.live.environment, "TMPDIR": str(place)}
-        case "lake":
-            place = subject.live.state / "lake"
-        case _:
-            place = subject.live.state
-    with small_disk(place):
-        if small == "queue":
-            (place / "lake").symlink_to(subject.base / "large")
-        yield place
+            (disk / "lake").symlink_to(subject.base / "large")
+        if what == "temp":
+            subject.live.environment = {**subject.live.environment, "TMPDIR": str(disk)}
+        yield disk
 
 
-def disk_full(subject: Subject, case: Case) -> None:
+def _disk(subject: Subject, what: str) -> Path:
+    places = {"temp": subject.base / "temp", "lake": subject.live.state / "lake"}
+    return places.get(what, subject.live.state)
+
+
+def disk_full(subject: Subject, case: Case, what: str) -> None:
     """Full to the byte while everything changes. The daemon waits, says so, and goes on when there is room."""
-    from tests.crash.cases import before_the_fault
-
-    disk = subject.live.state / "lake" if case.small == "lake" else subject.live.state
-    disk = subject.base / "temp" if case.small == "temp" else disk
     before_the_fault(subject)
-    ballast = fill(disk)
-    corpus.change(subject.root)
-    if case.small != "temp":  # nothing of ours is written there
+    ballast = fill(_disk(subject, what))
+    corpus.change(subject.files)
+    if what == "temp":  # nothing of ours is written there
+        subject.drain()
+    else:
         subject.wait_for(lambda: any(subject.status_says(text) for text in FULL), "status says that the disk is full")
     pause(2.0)
     ballast.unlink()
@@ -130,12 +134,10 @@ def disk_full(subject: Subject, case: Case) -> None:
 
 def disk_full_at_start(subject: Subject, case: Case) -> None:
     """A start on a full disk either waits or ends with a reason; with room it starts."""
-    from tests.crash.cases import before_the_fault
-
     before_the_fault(subject)
     subject.kill()
     ballast = fill(subject.live.state)
-    corpus.change(subject.root)
+    corpus.change(subject.files)
     subject.start(wait=False)
     pause(6.0)
     if (code := subject.exit_code()) is not None:
@@ -150,12 +152,10 @@ def disk_full_at_start(subject: Subject, case: Case) -> None:
 
 def queue_locked(subject: Subject, case: Case) -> None:
     """Another process holds the write lock for longer than the busy time-out."""
-    from tests.crash.cases import before_the_fault
-
     before_the_fault(subject)
     with closing(sqlite3.connect(subject.live.state / "queue.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        corpus.change(subject.root)
+        corpus.change(subject.files)
         subject.wait_for(lambda: subject.status_says("locked"), "status says that the queue is locked")
         other.execute("ROLLBACK")
     subject.drain()
@@ -167,11 +167,9 @@ def lose_queue(subject: Subject) -> None:
 
 
 def _while_down(subject: Subject) -> Path:
-    from tests.crash.cases import before_the_fault
-
     before_the_fault(subject)
     subject.stop()
-    corpus.change(subject.root)
+    corpus.change(subject.files)
     return subject.live.state
 
 
@@ -216,17 +214,104 @@ while True:
 
 def rival_writer(subject: Subject, case: Case) -> None:
     """Somebody commits to our tables all the time, without changing what they say."""
-    from tests.crash.cases import before_the_fault
-
     before_the_fault(subject)
     argv = [sys.executable, "-c", _RIVAL, str(subject.live.state / "lake")]
     with (subject.base / "rival.log").open("wb") as log:
         rival = subprocess.Popen(argv, stdout=log, stderr=log, cwd=CHECKOUT)
         try:
             pause(2.5)  # its imports
-            corpus.change(subject.root)
+            corpus.change(subject.files)
             pause(5.0)
         finally:
             rival.kill()
             rival.wait()
+    subject.drain()
+
+
+# --- originals ---------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def bad_file_system(subject: Subject) -> Iterator[Path]:
+    """The root is a pass-through whose faults :func:`switch` turns on; changes are made behind it."""
+    subject.files = subject.base / "source"
+    subject.files.mkdir()
+    switch(subject)
+    argv = [sys.executable, "-m", "tests.crash.badfs", str(subject.files), str(subject.root), str(_switch(subject))]
+    with (subject.base / "badfs.log").open("wb") as log:
+        served = subprocess.Popen(argv, cwd=CHECKOUT, stdout=log, stderr=log)
+    try:
+        wait_until(subject.root.is_mount, WAIT_S, "the bad file system is mounted")
+        yield subject.root
+    finally:
+        subprocess.run(["umount", "-l", str(subject.root)], check=False)
+        served.kill()
+        served.wait()
+
+
+def _switch(subject: Subject) -> Path:
+    return subject.base / "switch"
+
+
+def switch(subject: Subject, fault: str = "") -> None:
+    fresh = _switch(subject).with_suffix(".new")
+    fresh.write_text(fault)
+    fresh.replace(_switch(subject))
+
+
+def _parks(subject: Subject, name: str) -> bool:
+    return any(name in key for key, _ in parked(subject))
+
+
+def bad_file(subject: Subject, case: Case, fault: str) -> None:
+    """One file cannot be read: all others are indexed, and this one is parked with a reason."""
+    subject.use(SHORT_PATIENCE)
+    before_the_fault(subject)
+    switch(subject, f"{fault} poem.txt")
+    corpus.change(subject.files)
+    subject.ask("scan")
+    subject.wait_for(lambda: _parks(subject, "poem.txt"), "the file is parked")
+    subject.drain()
+    switch(subject)
+
+
+def cut_while_read(subject: Subject, case: Case) -> None:
+    """Half of it was read, then it was cut by somebody: what is indexed is what lies there in the end."""
+    before_the_fault(subject)
+    switch(subject, "truncate poem.txt")
+    corpus.change(subject.files)
+    whole = (subject.files / "new/poem.txt").read_bytes()
+    before = (subject.files / "new/poem.txt").stat()
+    subject.drain()
+    switch(subject)
+    if (subject.files / "new/poem.txt").read_bytes() == whole:
+        raise Red("the file was not cut")
+    (subject.files / "new/poem.txt").write_bytes(whole)
+    os.utime(subject.files / "new/poem.txt", ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def bad_directory(subject: Subject, case: Case) -> None:
+    """What lies in a directory that cannot be listed is not gone."""
+    before_the_fault(subject)
+    shown_before = shown(subject.live.state / "lake")
+    switch(subject, "eio-list /a")
+    subject.ask("scan")
+    subject.drain()
+    if shown(subject.live.state / "lake") != shown_before:
+        raise Red("something was taken out of the view")
+    corpus.change(subject.files)
+    switch(subject)
+
+
+def stale_root(subject: Subject, case: Case) -> None:
+    """As after a server's restart: the root is away and nothing is gone."""
+    before_the_fault(subject)
+    shown_before = shown(subject.live.state / "lake")
+    switch(subject, "estale")
+    subject.wait_for(lambda: subject.ask("status")["roots"][0]["state"] == "away", "the root is away")
+    if shown(subject.live.state / "lake") != shown_before:
+        raise Red("something was taken out of the view")
+    corpus.change(subject.files)
+    switch(subject)
+    subject.wait_for(lambda: subject.ask("status")["roots"][0]["state"] != "away", "the root is back")
     subject.drain()

@@ -46,6 +46,8 @@ WITHOUT_MODELS = '\n[models]\nimage_text = "off"\ntext = "off"\ndetector = "off"
 OTHER_SETTINGS = "\n[decode]\nthumbnail_px = 200\n"
 """With these, all that was decoded before is stale."""
 
+SHORT_PATIENCE = "\n[decode]\ndeadline_s = 1.0\n"
+
 
 class Red(AssertionError):
     """Something is not as promised."""
@@ -57,19 +59,17 @@ class Subject:
 
     base: Path
     models: Path | None = None
-    root: Path = Path()
-    state: Path = Path()
-    """Another place for the daemon's state, such as a small disk."""
+    root: Path = field(init=False)
+    """What the daemon watches."""
+    files: Path = field(init=False)
+    """Where the case makes its changes: the root, or what another host would see of it."""
     deaths: int = 0
-    """How often a process of it was ended, by the fault or by the case: each may cost a repeat of what was at work."""
+    """How often it was ended, by the fault or by the case: each may cost a repeat of what was at work."""
     live: LiveDaemon = field(init=False)
 
     def __post_init__(self) -> None:
-        self.root = self.base / "nas" if self.root == Path() else self.root
-        self.root.mkdir(parents=True, exist_ok=True)
-        (self.base / "d").mkdir(exist_ok=True)
-        if self.state != Path():
-            (self.base / "d" / "state").symlink_to(self.state)
+        self.root = self.files = self.base / "nas"
+        self.root.mkdir(parents=True)
         self.live = LiveDaemon(self.base / "d", self.root, models=self.models)
         self.use("")
         self.live.environment = {"PYTHONPATH": str(CHECKOUT)}
