@@ -44,6 +44,7 @@ async def agree(daemon: Daemon) -> int:
             count += await _take_in(daemon, rows)
             rows.clear()
     count += await _take_in(daemon, rows)
+    await run(queue.unpark)  # this lake does not know what became of them: a bad file, too, has its row
     await run(queue.seen.set_root_state, LAKE, daemon.writer.identity)
     if count:
         _log.warning("the queue did not belong to this lake: %d files are known from the lake again", count)

@@ -118,7 +118,7 @@ def _suffer(subject: Subject, case: Case) -> None:
         raise Red("the point was not reached")
 
 
-WALKS: dict[str, Play] = {"live": live, "start": start, "stale": start, "lost": start, "stop": stop}
+WALKS: dict[str, Play] = {"live": live, "start": start, "stale": start, "lost": start, "seeing": live, "stop": stop}
 
 # --- the table ---------------------------------------------------------------------------------------------
 
@@ -129,9 +129,9 @@ def kills() -> Iterator[Case]:
         for moment in point.moments:
             at = f"{point.name}.{moment}"
             if point.walk == "view":
-                yield Case(f"kill view {at}", scenes.kill_view, at=at, walk="live")
+                yield Case(f"kill view {at}", scenes.kill_view, at=at)
             else:
-                yield Case(f"kill {at}", WALKS[point.walk], point.walk, at, ends=KILLED)
+                yield Case(f"kill {at}", WALKS[point.walk], point.walk, at, ends=KILLED, models=point.walk == "seeing")
 
 
 def _raised(at: str, what: str, ends: int | None = None, walk: str = "", times: int = 1, tolerated: int = 0) -> Case:

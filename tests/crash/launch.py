@@ -134,16 +134,10 @@ def wrap(point: Point, moment: str, strike: Callable[[Call], None]) -> None:
 
 
 def count(trail: Trail) -> None:
-    """Every asset that a decoder or a model is asked about."""
-
-    def decoded(args: Call) -> None:
-        trail.note(f"decode {args[2].asset_id}")
-
-    def embedded(args: Call) -> None:
-        trail.note("embed")
-
-    wrap(BY_NAME["decode"], "before", decoded)
-    wrap(Point("embed", "lakewatchd.models.client:Inference.embed_picture"), "before", embedded)
+    """How often each asset was begun to be decoded, and how often that was done; and all that a model looks at."""
+    for moment, word in (("before", "begin"), ("after", "decode")):
+        wrap(BY_NAME["decode"], moment, lambda args, word=word: trail.note(f"{word} {args[2].asset_id}"))
+    wrap(BY_NAME["embed"], "after", lambda args: trail.note("embed"))
 
 
 def main() -> int:

@@ -30,7 +30,7 @@ class Matrix:
 
     base: Path
     is_kept: bool = False
-    _fresh: dict[tuple[str, bool], Fresh] = field(default_factory=dict)
+    _fresh: dict[tuple[bool, bool], Fresh] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def play(self, case: Case) -> Cell:
@@ -45,7 +45,7 @@ class Matrix:
         return Cell(case.name, time.monotonic() - began, problem)
 
     def _play(self, case: Case, base: Path) -> None:
-        fresh = self.fresh(case.walk, case.models)
+        fresh = self.fresh(case.walk == "stale", case.models)
         subject = Subject(base, MODELS if case.models else None)
         with contextlib.ExitStack() as stack:
             if case.world is not None:
@@ -63,17 +63,17 @@ class Matrix:
             subject.drain()
             oracle.examine(subject, fresh, before, case.decodes)
 
-    def fresh(self, walk: str, models: bool) -> Fresh:
-        """Of the same files, by a daemon that nothing happens to. Made once for each kind of life."""
+    def fresh(self, is_stale: bool, models: bool) -> Fresh:
+        """Of the same files, by a daemon that nothing happens to. Made once for each kind of settings."""
         with self._lock:
-            if (walk, models) not in self._fresh:
-                self._fresh[walk, models] = self._make_fresh(walk, models)
-            return self._fresh[walk, models]
+            if (is_stale, models) not in self._fresh:
+                self._fresh[is_stale, models] = self._make_fresh(is_stale, models)
+            return self._fresh[is_stale, models]
 
-    def _make_fresh(self, walk: str, models: bool) -> Fresh:
-        base = self.base / f"fresh-{walk}-{models}"
+    def _make_fresh(self, is_stale: bool, models: bool) -> Fresh:
+        base = self.base / f"fresh-{is_stale}-{models}"
         subject = Subject(base, MODELS if models else None)
-        subject.use(OTHER_SETTINGS if walk == "stale" else "")
+        subject.use(OTHER_SETTINGS if is_stale else "")
         corpus.begin(subject.files)
         corpus.leave(subject.files)
         corpus.change(subject.files)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,16 +56,17 @@ def examine(subject: Subject, fresh: Fresh, before: dict[str, tuple[str, int, in
         raise Red(f"left behind in the state directory: {strays}")
     if strays := list(unreferenced(subject.live.state / "lake")):
         raise Red(f"left behind in the lake: {strays[:5]}")
-    for asset, times in decoded(subject).items():
-        if times > decodes + subject.deaths:
-            raise Red(f"{asset[:12]} was decoded {times} times, {decodes} were due and {subject.deaths} explained")
+    _count_decodes(subject, decodes + subject.deaths)
     if originals(subject.files) != before:
         raise Red("originals were touched")
 
 
-def decoded(subject: Subject) -> Counter[str]:
-    lines = subject.lines()
-    return Counter({line.split()[1]: count for line, count in lines.items() if line.startswith("decode ")})
+def _count_decodes(subject: Subject, due: int) -> None:
+    """A decode that fails leaves nothing durable behind, so who asks anew while it runs may have it tried again."""
+    for line, times in subject.lines().items():
+        word, _, asset = line.partition(" ")
+        if times > {"decode": due, "begin": due + 2}.get(word, times):
+            raise Red(f"{asset[:12]}: {word} {times} times, and {due} were due with {subject.deaths} deaths")
 
 
 def shown(lake: Path) -> set[str]:

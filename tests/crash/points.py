@@ -25,7 +25,7 @@ class Point:
     """``module:Class.function``"""
     walk: str = "live"
     """Where it lies: ``live`` work, ``start`` on files that changed while it was down, ``stale`` (a start with other
-    settings), ``lost`` (a start without its queue), ``stop``, ``view``."""
+    settings), ``lost`` (a start without its queue), ``seeing`` (with models), ``stop``, ``view``."""
     which: Which = lambda args: True
     moments: tuple[str, ...] = MOMENTS
 
@@ -60,6 +60,7 @@ POINTS = (
     Point("ingest", "lakewatchd.stages.ingest:run"),
     Point("identify", "lakewatchd.media.sandbox:Decoders.identify"),
     Point("decode", "lakewatchd.media.sandbox:Decoders.describe"),
+    Point("embed", "lakewatchd.models.client:Inference.embed_picture", "seeing"),
     Point("publish", "lakewatchd.stages.publish:gold"),
     # committed, step by step
     Point("submit", f"{_LAKE}.tables:LakeWriter.submit"),

@@ -103,7 +103,7 @@ def fill(place: Path) -> Path:
 def on_small_disk(subject: Subject, what: str) -> Iterator[Path]:
     """The state, the lake, the queue or the directory for temporary files on a small disk; yields the disk."""
     disk = _disk(subject, what)
-    subject.live.state.mkdir(exist_ok=True)
+    subject.live.state.mkdir(parents=True)
     with small_disk(disk):
         if what == "queue":  # the database on the small disk, the lake on the large one
             (subject.base / "large").mkdir()
@@ -170,6 +170,8 @@ def _while_down(subject: Subject) -> Path:
     before_the_fault(subject)
     subject.stop()
     corpus.change(subject.files)
+    with closing(sqlite3.connect(subject.live.state / "queue.db")) as queue:  # all of it in the one file
+        queue.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return subject.live.state
 
 

@@ -250,6 +250,22 @@ async def test_a_lake_that_was_moved_away_is_made_again(tmp_path: Path) -> None:
         assert await repair.agree(daemon) == 0
 
 
+async def test_what_was_parked_is_shown_by_a_lake_that_was_made_again(tmp_path: Path) -> None:
+    """A bad file keeps its place in the view. The scan that fills the new lake offers what failed, which wakes nobody."""
+    make_tree(tmp_path / "nas", {"bad.txt": "some words"})
+    async with built(tmp_path) as daemon:
+        await repair.agree(daemon)
+        await run_ingest(daemon, "bad.txt")
+        job = await claim(daemon, "index")
+        await handle(daemon, job)
+        await daemon.queue_thread(daemon.queue.park, job, "damaged-media", "it was bad")
+    (tmp_path / "state" / "lake").rename(tmp_path / "damaged")
+    async with built(tmp_path) as daemon:
+        await repair.agree(daemon)
+        await run_all(daemon, ingest.spec(PathKey("nas", "bad.txt"), Priority.BACKFILL))
+        assert [row.best.path async for row in daemon.reader.all_gold()] == ["bad.txt"]
+
+
 async def test_a_queue_that_was_moved_away_forgets_no_file_of_the_lake(tmp_path: Path) -> None:
     make_tree(tmp_path / "nas", {"stays.txt": "1", "goes.txt": "2", "changes.txt": "3"})
     names = ("stays.txt", "goes.txt", "changes.txt")
