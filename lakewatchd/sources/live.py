@@ -160,7 +160,7 @@ class RootSource:
     def status(self) -> RootStatus:
         watcher, stats = self._watcher, self._settle_stats
         watch = self._watch_failure or (watcher.problem if watcher else None)
-        problem = worst_problem(self.root.name, self._last_scan, watch, self._rules.problems)
+        problem = self._emit.problem or worst_problem(self.root.name, self._last_scan, watch, self._rules.problems)
         return RootStatus(
             name=self.root.name,
             path=path_text(str(self.root.path)),

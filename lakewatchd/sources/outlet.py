@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from lakewatchd.core.event import FileEvent
 from lakewatchd.errors import OutOfSpace, TransientError
+from lakewatchd.sources.watcher import WatchProblem
 
 _log = logging.getLogger(__name__)
 
@@ -25,21 +26,25 @@ class Outlet:
         self._root = root
         self._emit = emit
         self._retry_s = retry_s
+        self.problem: WatchProblem | None = None
+        """Why changes wait just now."""
 
     async def __call__(self, events: Sequence[FileEvent]) -> None:
         failures = 0
-        while (problem := await self._try(events)) is not None:
-            if not failures:
-                _log.warning("changes wait: %s", problem, extra={"root": self._root})
+        while not await self._try(events):
             failures += 1
             await asyncio.sleep(self._retry_s)
         if failures:
             _log.info("changes go on after %d attempts", failures, extra={"root": self._root})
 
-    async def _try(self, events: Sequence[FileEvent]) -> str | None:
-        """Why it did not work, if that may pass."""
+    async def _try(self, events: Sequence[FileEvent]) -> bool:
+        """Whether it worked; ``problem`` says why not, if that may pass."""
         try:
             await self._emit(events)
         except (OutOfSpace, TransientError) as exc:
-            return exc.message
-        return None
+            if self.problem is None:
+                _log.warning("changes wait: %s", exc.message, extra={"root": self._root})
+            self.problem = WatchProblem(f"changes wait: {exc.message}", exc.hint or "they are kept and told later")
+            return False
+        self.problem = None
+        return True

@@ -251,7 +251,7 @@ async def test_a_lake_that_was_moved_away_is_made_again(tmp_path: Path) -> None:
 
 
 async def test_what_was_parked_is_shown_by_a_lake_that_was_made_again(tmp_path: Path) -> None:
-    """A bad file keeps its place in the view. The scan that fills the new lake offers what failed: that wakes nobody."""
+    """A bad file keeps its place in the view. The scan that fills the new lake wakes nobody."""
     make_tree(tmp_path / "nas", {"bad.txt": "some words"})
     async with built(tmp_path) as daemon:
         await repair.agree(daemon)
