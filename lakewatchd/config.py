@@ -48,6 +48,7 @@ class DaemonConfig:
     group: str = ""
     """Whose members may use the control socket; empty: the group the daemon runs as."""
     drain_s: Annotated[float, Range(0, 600)] = 20.0
+    min_free_mb: Annotated[int, Range(0, 10_000_000)] = 200
     log_level: Annotated[str, OneOf(("debug", "info", "warning", "error"))] = "info"
 
 

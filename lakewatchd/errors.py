@@ -5,7 +5,8 @@
     LakewatchError(message, hint=None)   hint = what the operator can do; shown by CLI, logs and status
     ├─ ConfigError      problems of the configuration, listed together; exit 78, systemd does not restart
     ├─ FatalError       must not continue; exit 70
-    │  ├─ QueueDamaged        the queue database cannot be read
+    │  ├─ QueueUnusable       the queue database cannot be opened or written here
+    │  │  └─ QueueDamaged        it holds no queue any more: the next start moves it aside
     │  ├─ SchemaTooNew        written by a newer lakewatchd
     │  └─ AlreadyRunning      another daemon owns this lake
     ├─ PauseError       a resource is away: stop feeding it, spend no attempts
@@ -59,7 +60,11 @@ class FatalError(LakewatchError):
     exit_code = 70  # EX_SOFTWARE
 
 
-class QueueDamaged(FatalError):
+class QueueUnusable(FatalError):
+    pass
+
+
+class QueueDamaged(QueueUnusable):
     pass
 
 

@@ -68,6 +68,8 @@ class LiveDaemon:
     """A directory with fetched models, shared by tests; without it the daemon works without models."""
     settings: str = ""
     """More TOML for the configuration."""
+    daemon_settings: str = ""
+    """More TOML for its ``[daemon]``."""
     environment: Mapping[str, str] = field(default_factory=dict)
     root_name: str = "nas"
     program: Sequence[str] = ("-m", "lakewatchd")
@@ -93,7 +95,7 @@ class LiveDaemon:
             (self.state / "models").symlink_to(self.models)
         self.config.write_text(
             f'[[root]]\nname = "{self.root_name}"\npath = "{self.root}"\n\n'
-            f'[daemon]\nstate_dir = "{self.state}"\nruntime_dir = "{self.base / "run"}"\n\n'
+            f'[daemon]\nstate_dir = "{self.state}"\nruntime_dir = "{self.base / "run"}"\n{self.daemon_settings}\n\n'
             f'[view]\nmountpoint = "{self.base / "mnt"}"\n\n{self.settings}'
         )
 

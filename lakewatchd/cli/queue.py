@@ -19,10 +19,11 @@ examples:
 """
 _RETRY_EPILOG = """\
 examples:
-  lakewatchd queue retry /srv/photos/2024/broken.jpg
-  lakewatchd queue retry --reason damaged-media
+  lakewatchd queue retry /srv/photos/2024/broken.jpg     (a file, or all that lies below a directory)
+  lakewatchd queue retry --reason damaged-media --stage index
+  lakewatchd queue retry --all
 
-Exit code 1 if nothing matched.
+What is given together must all fit. Exit code 1 if nothing matched.
 """
 
 
@@ -47,12 +48,12 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
     listing.add_argument("--json", action="store_true", help="for scripts")
     listing.set_defaults(func=_list)
     retry = actions.add_parser("retry", help="try parked jobs again", epilog=_RETRY_EPILOG, formatter_class=EXAMPLES)
-    which = retry.add_mutually_exclusive_group(required=True)
-    which.add_argument("--reason", help="all that were parked for it")
-    which.add_argument("path", nargs="?", metavar="PATH", help="the jobs of one file")
-    which.add_argument("--all", action="store_true", help="every parked job")
-    retry.add_argument("--stage", help="only jobs of this stage")
-    retry.set_defaults(func=_retry)
+    retry.add_argument("path", nargs="?", metavar="PATH", help="the jobs of one file, or below one directory")
+    retry.add_argument("--reason", help="what was parked for it, such as damaged-media")
+    retry.add_argument("--stage", help="jobs of this stage: ingest or index")
+    retry.add_argument("--all", action="store_true", help="every parked job")
+    retry.add_argument("--json", action="store_true", help="for scripts")
+    retry.set_defaults(func=_retry, parser=retry)
     for verb, text in (("pause", "finish running jobs, start no more"), ("resume", "go on")):
         epilog = f"example:\n  lakewatchd queue {verb}"
         action = actions.add_parser(verb, help=text, description=text, epilog=epilog, formatter_class=EXAMPLES)
@@ -82,9 +83,14 @@ def _retry(args: argparse.Namespace) -> int:
     from lakewatchd.cli import backend
     from lakewatchd.core.asset import path_text
 
+    if args.all == any((args.path, args.reason, args.stage)):
+        args.parser.error("say which: a PATH, --reason or --stage; or --all of them")
     path = path_text(str(Path(args.path).absolute())) if args.path else None
     count = backend.order(config.load(args.config), "queue_retry", reason=args.reason, stage=args.stage, path=path)
-    print(f"{count:,} queued again" if count else "nothing parked matches")
+    if args.json:
+        print_json({"count": count})
+    else:
+        print(f"{count:,} queued again" if count else "nothing parked matches")
     return 0 if count else 1
 
 

@@ -21,6 +21,7 @@ from lakewatchd.daemon.reload import reload
 from lakewatchd.errors import LakewatchError, RootAway
 from lakewatchd.lake.rows import Presence
 from lakewatchd.sources.live import RootSource
+from lakewatchd.stages import index, ingest
 
 IDLE_POLL_S = 0.05
 
@@ -103,22 +104,35 @@ async def _queue_list(daemon: Daemon, args: Json) -> Json:
 
 
 async def _queue_retry(daemon: Daemon, args: Json) -> Json:
-    """Parked jobs run again: all, or those of a reason, a stage or one path."""
+    """Parked jobs run again: all, or those that fit a reason, a stage and a path (of a file or a directory)."""
     reason, stage, path = args.get("reason"), args.get("stage"), args.get("path")
     if path is None:
         count = await daemon.queue_thread(daemon.queue.unpark, reason, stage)
     else:
-        count = await _retry_path(daemon, _place(daemon, str(path)))
+        count = await _retry_below(daemon, _place(daemon, str(path)), reason, stage)
     daemon.pool.wake()
     return {"count": count}
 
 
-async def _retry_path(daemon: Daemon, key: PathKey) -> int:
-    count = await daemon.queue_thread(daemon.queue.unpark, None, None, key.occurrence_id)
-    known = await daemon.context.known.at(key)
-    if known is not None:
-        count += await daemon.queue_thread(daemon.queue.unpark, None, None, known.asset_id)
+async def _retry_below(daemon: Daemon, top: PathKey, reason: str | None, stage: str | None) -> int:
+    """Jobs of the file ``top`` or of what lies below the directory ``top``, wherever else their content lies too."""
+    count, after = 0, 0
+    while page := await daemon.queue_thread(daemon.queue.parked_page, after, reason, stage):
+        after = page[-1].id
+        assets = {job.key for job in page if job.stage == index.NAME}
+        below = {row.asset_id for row in await daemon.reader.occurrences_of_many(assets) if _is_below(row.key, top)}
+        chosen = [
+            job.id
+            for job in page
+            if job.key in below or (job.stage == ingest.NAME and _is_below(ingest.place(job.payload), top))
+        ]
+        count += await daemon.queue_thread(daemon.queue.unpark_jobs, chosen)
     return count
+
+
+def _is_below(key: PathKey, top: PathKey) -> bool:
+    """True for ``top`` itself too."""
+    return key.root == top.root and (not top.path or key.path == top.path or key.path.startswith(f"{top.path}/"))
 
 
 async def _queue_pause(daemon: Daemon, _args: Json) -> Json:
@@ -159,8 +173,9 @@ async def explain(daemon: Daemon, key: PathKey) -> Explanation:
             key.text, (*facts, Fact("ignored by", ignored)), "left out by rule: it is in no table and no view"
         )
     row = await daemon.reader.occurrence(key)
-    parked = [job for job in await daemon.queue_thread(daemon.queue.parked, None, None, report.PARKED_SHOWN)
-              if job.key in (key.occurrence_id, row.asset_id if row else None)]  # fmt: skip
+    parked = await daemon.queue_thread(daemon.queue.parked_at, ingest.NAME, key.occurrence_id)
+    if row is not None:
+        parked += await daemon.queue_thread(daemon.queue.parked_at, index.NAME, row.asset_id)
     for job in parked:
         facts += [Fact("parked", f"{job.stage}: {job.reason}: {job.message}"), Fact("hint", job.hint or "-")]
     if row is None or row.presence is Presence.GONE:

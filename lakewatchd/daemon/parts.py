@@ -9,8 +9,9 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from lakewatchd import telemetry
 from lakewatchd.config import Config
@@ -18,6 +19,8 @@ from lakewatchd.core.asset import PathKey
 from lakewatchd.core.clock import Clock
 from lakewatchd.core.event import FileEvent
 from lakewatchd.core.job import Handled, Job, Priority
+from lakewatchd.core.status import Problem
+from lakewatchd.daemon.patience import patiently
 from lakewatchd.daemon.watched import Watched
 from lakewatchd.daemon.wiring import QueueThread, jobs
 from lakewatchd.errors import FatalError
@@ -35,6 +38,8 @@ from lakewatchd.stages.base import Context, Result, Stage
 _log = logging.getLogger(__name__)
 
 STALE_BATCH = 5000
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -60,6 +65,10 @@ class Daemon:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     paused: tuple[PausedScope, ...] = ()
     """What a person has paused, as of the last order and the start."""
+    waits_for: str = ""
+    """What the start needs and cannot have yet: room, or a lock."""
+    notes: tuple[Problem, ...] = ()
+    """What was put right at this start and a person should know."""
     hang_up: asyncio.Event = field(default_factory=asyncio.Event)
     reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
     needs_restart: tuple[str, ...] = ()
@@ -88,6 +97,14 @@ class Daemon:
         if job.stage == index.NAME:
             return await index.run(job, self.context, self.stages)
         raise FatalError(f"unknown stage {job.stage!r} in the queue", "was it written by a newer version?")
+
+    async def patiently(self, step: Callable[[], Awaitable[T]]) -> T:
+        """What ``step`` comes to, for as long as it takes; ``status`` says what it waits for."""
+
+        def tell(waits_for: str) -> None:
+            self.waits_for = waits_for
+
+        return await patiently(step, tell)
 
     async def emit(self, events: Sequence[FileEvent]) -> None:
         """Where sources put what they see. Returns once it is durable."""

@@ -1,21 +1,36 @@
-"""At the start: do the queue and the lake speak of the same files?
+"""At the start: what the last end left behind is put right, each repair told in one line of the log.
 
-Either can be lost, restored or moved away on its own; then what the queue's database says was seen is not what the
-lake holds, files that the lake misses look unchanged, and files that went are never missed. The rule: what was seen
-is what the lake holds. A lake has an identity, the database keeps that of the lake it belongs to, and where the two
-differ, what was seen is read anew from the lake. The scan at the start then finds all that changed meanwhile.
+*Is the queue readable?* A database that is damaged is moved aside and made again (:mod:`lakewatchd.queue.damage`).
+
+*Do the queue and the lake speak of the same files?* Either can be lost, restored or moved away on its own; then what
+the queue's database says was seen is not what the lake holds, files that the lake misses look unchanged, and files
+that went are never missed. The rule: what was seen is what the lake holds. A lake has an identity, the database keeps
+that of the lake it belongs to, and where the two differ, what was seen is read anew from the lake. The scan at the
+start then finds all that changed meanwhile.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import errno
 import logging
+import os
 from collections.abc import Sequence
+from importlib import metadata
 from typing import TYPE_CHECKING
 
+from lakewatchd import __version__
+from lakewatchd.config import Config
 from lakewatchd.core.asset import Occurrence
+from lakewatchd.core.clock import Clock
 from lakewatchd.core.job import Priority
+from lakewatchd.core.lineage import Transform
+from lakewatchd.core.status import Problem
+from lakewatchd.errors import OutOfSpace, QueueDamaged, QueueUnusable
 from lakewatchd.lake.rows import OccurrenceRow, Presence
-from lakewatchd.stages import plan
+from lakewatchd.queue import damage
+from lakewatchd.queue.store import QueueStore
+from lakewatchd.stages import chunk, ingest, plan
 
 if TYPE_CHECKING:
     from lakewatchd.daemon.parts import Daemon
@@ -25,6 +40,92 @@ _log = logging.getLogger(__name__)
 LAKE = ""
 """No root is named so: under this name the database keeps the identity of its lake."""
 ROWS_AT_ONCE = 2000
+CHECK_S = 5.0
+"""The start is held up for no longer by the search for damage."""
+
+
+# --- the queue's file --------------------------------------------------------------------------------------
+
+
+def open_queue(config: Config, clock: Clock) -> QueueStore:
+    """The queue, made again if it is damaged, with the leases taken back that the last daemon left. Blocks.
+
+    Raises :class:`QueueUnusable` where no queue can be, ``SchemaTooNew``, ``OutOfSpace`` and ``Busy``.
+    """
+    try:
+        _set_aside(config)
+        queue = _checked(config, clock)
+    except QueueDamaged as exc:
+        condemn(config, exc, clock)
+        _set_aside(config)
+        queue = _checked(config, clock)
+    try:
+        if lost := queue.reclaim_all():
+            _log.warning("%d jobs were cut off by the last stop: they run again", lost)
+        if outdated := queue.unpark_outdated():
+            _log.info("%d parked jobs are tried again: code, settings or rights changed", outdated)
+    except BaseException:
+        queue.close()
+        raise
+    return queue
+
+
+def condemn(config: Config, error: QueueDamaged, clock: Clock) -> None:
+    """The next start is to move the queue's database aside. Also for one that is open. Raises as :func:`open_queue`."""
+    try:
+        damage.condemn(config.queue_path, error.message, clock.now())
+    except OSError as exc:
+        raise _unusable(config, exc) from exc
+
+
+def damages(config: Config) -> tuple[Problem, ...]:
+    """What ``status`` says of databases that were moved aside, until a person removes them."""
+    return tuple(
+        Problem(
+            f"the queue was damaged ({found.at}: {found.why}); it is made again by a rescan, nothing is lost",
+            f"rm -r {found.directory}   (once nobody wants to look at it)",
+        )
+        for found in damage.damages(config.queue_path)[:1]
+    )
+
+
+def tried_with(config: Config) -> str:
+    """The code, settings and rights that decide whether a file can be read: parked jobs are tried again with others."""
+    facts = {
+        "code": [__version__, ingest.TRANSFORM.id, chunk.stage(config.decode).transform.id],
+        "libraries": [f"{name} {metadata.version(name)}" for name in ("pillow", "numpy")],
+        "decode": dataclasses.asdict(config.decode),
+        "rights": [os.geteuid(), os.getegid(), sorted(os.getgroups())],
+    }
+    return Transform.of("decode", 1, facts).id
+
+
+def _checked(config: Config, clock: Clock) -> QueueStore:
+    queue = QueueStore(config.queue_path, config.queue, clock, tried_with(config))
+    try:
+        queue.check(CHECK_S)
+    except BaseException:
+        queue.close()
+        raise
+    return queue
+
+
+def _set_aside(config: Config) -> None:
+    try:
+        found = damage.set_aside(config.queue_path)
+    except OSError as exc:
+        raise _unusable(config, exc) from exc
+    if found is not None:
+        _log.error("the queue was damaged (%s): moved to %s, made again by a rescan", found.why, found.directory)
+
+
+def _unusable(config: Config, exc: OSError) -> OutOfSpace | QueueUnusable:
+    if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+        return OutOfSpace(f"no room in {config.daemon.state_dir}", "free some space: work goes on by itself")
+    return QueueUnusable(f"cannot move {config.queue_path} aside: {exc}", "check who may write its directory")
+
+
+# --- the queue and the lake --------------------------------------------------------------------------------
 
 
 async def agree(daemon: Daemon) -> int:
@@ -47,7 +148,9 @@ async def agree(daemon: Daemon) -> int:
     await run(queue.unpark)  # this lake does not know what became of them: a bad file, too, has its row
     await run(queue.seen.set_root_state, LAKE, daemon.writer.identity)
     if count:
-        _log.warning("the queue did not belong to this lake: %d files are known from the lake again", count)
+        told = f"the queue did not belong to this lake: {count:,} files are known from the lake again"
+        _log.warning("%s", told)
+        daemon.notes = (Problem(f"{told}; a rescan finds the rest, nothing is lost"),)
     return count
 
 

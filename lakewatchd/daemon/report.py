@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -29,6 +28,7 @@ from lakewatchd.core.status import (
     Status,
     TableView,
 )
+from lakewatchd.daemon import repair
 from lakewatchd.daemon.parts import Daemon
 from lakewatchd.errors import NotReadable
 from lakewatchd.lake.reader import LakeReader
@@ -37,15 +37,13 @@ from lakewatchd.media.sandbox import STUCK_HINT
 from lakewatchd.models.base import Role
 from lakewatchd.models.resolve import Resolved, resolve
 from lakewatchd.queue.database import Database
-from lakewatchd.queue.report import PendingJob, QueueCounts, QueueReader
+from lakewatchd.queue.report import ParkedReason, PendingJob, QueueCounts, QueueReader
 from lakewatchd.queue.seen import SeenStore
 from lakewatchd.sources.status import RootStatus
 from lakewatchd.stages import ingest
 
 T = TypeVar("T")
-QueueFacts = tuple[QueueCounts, list[ParkedJob]]
-
-PARKED_SHOWN = 1000
+QueueFacts = tuple[QueueCounts, list[ParkedReason]]
 
 
 @dataclass(slots=True)
@@ -112,6 +110,8 @@ class Reporter:
             problems=(
                 *_no_roots(daemon.config),
                 *_restart(daemon),
+                *daemon.notes,
+                *repair.damages(daemon.config),
                 *_problems(resolved),
                 *_dead_storage(daemon.decoders.stuck),
             ),
@@ -130,11 +130,12 @@ def _paused(daemon: Daemon) -> str:
     """What rests, whether a person said so or something it needs is away."""
     by_hand = [f"{scope.reason}; go on with: lakewatchd queue resume" for scope in daemon.paused]
     missing = [f"{scope}: {reason}" for scope, reason in daemon.pool.paused.items()]
-    return "; ".join(by_hand + missing)
+    starting = [f"starting: {daemon.waits_for}"] if daemon.waits_for else []
+    return "; ".join(by_hand + starting + missing)
 
 
 def _queue_facts(daemon: Daemon) -> QueueFacts:
-    return daemon.queue.counts(), daemon.queue.parked(limit=PARKED_SHOWN)
+    return daemon.queue.counts(), daemon.queue.parked_reasons()
 
 
 def _known_files(daemon: Daemon) -> dict[str, int]:
@@ -149,7 +150,7 @@ def status_from_files(config: Config) -> Status:
         return Status(__version__, roots=roots, problems=_no_roots(config) or begin)
     reader = QueueReader.open_readonly(config.queue_path)
     try:
-        counts, parked = reader.counts(), reader.parked(limit=PARKED_SHOWN)
+        counts, parked = reader.counts(), reader.parked_reasons()
         seen = SeenStore(Database(config.queue_path, readonly=True))
         roots = tuple(
             RootView(root.name, path_text(str(root.path)), "unknown", files=seen.count(root.name))
@@ -166,7 +167,7 @@ def status_from_files(config: Config) -> Status:
         parked=groups,
         models=_models(resolved, set()),
         lake=lake,
-        problems=_problems(resolved),
+        problems=(*repair.damages(config), *_problems(resolved)),
     )
 
 
@@ -195,12 +196,13 @@ def queue_listing(
 ) -> QueueListing:
     """Parked jobs by reason, and the first of all jobs; a ``reason`` is one that jobs are parked for."""
     limit = max(0, limit)
-    found = reader.parked(reason=reason, stage=stage, limit=PARKED_SHOWN)
+    found = reader.parked(reason=reason, stage=stage, limit=limit)
+    reasons = reader.parked_reasons(reason, stage)
     pending = [] if parked or reason else reader.pending(stage, limit)
     items = (*map(_pending_item, pending), *map(_item, found))[:limit]
     states = (JobState.PARKED,) if parked else ()
-    total = len(found) if reason else reader.counts().jobs(*states, stage=stage)
-    return QueueListing(_groups(found), items, total)
+    total = sum(group.jobs for group in reasons) if reason else reader.counts().jobs(*states, stage=stage)
+    return QueueListing(_groups(reasons), items, total)
 
 
 async def name_places(reader: LakeReader, listing: QueueListing) -> QueueListing:
@@ -254,13 +256,9 @@ def _item(job: ParkedJob) -> QueueItem:
     )  # fmt: skip
 
 
-def _groups(parked: Iterable[ParkedJob]) -> tuple[ParkedGroup, ...]:
-    by_reason: dict[str, list[ParkedJob]] = defaultdict(list)
-    for job in parked:
-        by_reason[job.reason].append(job)
+def _groups(parked: Iterable[ParkedReason]) -> tuple[ParkedGroup, ...]:
     return tuple(
-        ParkedGroup(reason, len(jobs), jobs[0].hint or "", job_place(jobs[0]))
-        for reason, jobs in sorted(by_reason.items(), key=lambda item: -len(item[1]))
+        ParkedGroup(group.reason, group.jobs, group.example.hint or "", job_place(group.example)) for group in parked
     )
 
 

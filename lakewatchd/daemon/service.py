@@ -2,8 +2,8 @@
 
 ::
 
-    lock lake ─► open queue ─► choose models ─► queue what is stale ─► READY ─► run ─► SIGTERM ─► sources stop
-    ─► running jobs finish (at most drain_s) ─► last commit ─► children end ─► exit 0
+    lock lake ─► open queue ─► choose models ─► lake and queue agree ─► queue what is stale ─► READY ─► run
+    ─► SIGTERM ─► sources stop ─► running jobs finish (at most drain_s) ─► last commit ─► children end ─► exit 0
 
 Every task has an owner here. If one fails, all stop: there is no half a daemon.
 """
@@ -24,11 +24,12 @@ from lakewatchd.core.event import FileEvent
 from lakewatchd.core.job import Handled, Job, Lane
 from lakewatchd.daemon import orders, repair
 from lakewatchd.daemon.parts import Daemon
+from lakewatchd.daemon.patience import keep_reserve, patiently
 from lakewatchd.daemon.reload import reload
 from lakewatchd.daemon.report import Reporter
 from lakewatchd.daemon.watched import Watched
 from lakewatchd.daemon.wiring import KnownPlaces, QueueThread, RootFiles, ScanPast
-from lakewatchd.errors import ConfigError, FatalError, LakewatchError, PauseError, TransientError
+from lakewatchd.errors import ConfigError, FatalError, LakewatchError, PauseError, QueueDamaged, TransientError
 from lakewatchd.lake.reader import LakeReader
 from lakewatchd.lake.schema import Dims
 from lakewatchd.lake.tables import LakeWriter, serving
@@ -57,15 +58,19 @@ CLOSE_S = 30.0
 
 async def run(config: Config, *, on_ready: Callable[[Daemon], None] | None = None) -> int:
     """The daemon, until SIGTERM or SIGINT. Returns the exit status; raises what must not be survived."""
-    async with open_daemon(config) as daemon:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, _stop, daemon, loop)
-        loop.add_signal_handler(signal.SIGHUP, daemon.hang_up.set)
-        try:
-            await _serve(daemon, on_ready)
-        except BaseExceptionGroup as failed:
-            raise _cause(failed) from failed
+    try:
+        async with open_daemon(config) as daemon:
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, _stop, daemon, loop)
+            loop.add_signal_handler(signal.SIGHUP, daemon.hang_up.set)
+            try:
+                await _serve(daemon, on_ready)
+            except BaseExceptionGroup as failed:
+                raise _cause(failed) from failed
+    except QueueDamaged as exc:  # found while it was in use: the next start makes it again
+        repair.condemn(config, exc, SystemClock())
+        raise
     return 0
 
 
@@ -78,17 +83,12 @@ def _stop(daemon: Daemon, loop: asyncio.AbstractEventLoop) -> None:
 
 
 async def _serve(daemon: Daemon, on_ready: Callable[[Daemon], None] | None) -> None:
-    await repair.agree(daemon)
     reporter = Reporter(daemon)
-    settings = daemon.config
-    control = ControlServer(settings.socket_path, orders.table(daemon, reporter), settings.daemon.group)
+    control = ControlServer(daemon.config.socket_path, orders.table(daemon, reporter))
     async with asyncio.TaskGroup() as tasks:
-        daemon.paused = await daemon.queue_thread(daemon.queue.paused)
-        tasks.create_task(daemon.pool.run(), name="pool")
-        await daemon.queue_unwatched()
-        await daemon.queue_stale()
         chores = {
-            "watched": daemon.watched.run(),
+            "work": _work(daemon, tasks, on_ready),
+            "reserve": keep_reserve(daemon),
             "reload": _reload(daemon),
             "lag": daemon.lag.run(),
             "report": _report(reporter),
@@ -98,10 +98,6 @@ async def _serve(daemon: Daemon, on_ready: Callable[[Daemon], None] | None) -> N
         side = [tasks.create_task(chore, name=name) for name, chore in chores.items()]
         await control.start()
         try:
-            telemetry.notify("READY=1")
-            _log.info("ready: %d roots, lake at %s", len(daemon.sources), daemon.config.lake_dir)
-            if on_ready is not None:
-                on_ready(daemon)
             await daemon.stopping.wait()
             drain_us = int((daemon.config.daemon.drain_s + CLOSE_S) * 1e6)
             telemetry.notify(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={drain_us}")
@@ -110,6 +106,21 @@ async def _serve(daemon: Daemon, on_ready: Callable[[Daemon], None] | None) -> N
             for task in side:
                 task.cancel()
             await daemon.pool.drain(daemon.config.daemon.drain_s)
+
+
+async def _work(daemon: Daemon, tasks: asyncio.TaskGroup, on_ready: Callable[[Daemon], None] | None) -> None:
+    """Prepare, which may have to wait for room; then be ready, and watch. The pool outlives this: it is drained."""
+    async with daemon.reloading:
+        await daemon.patiently(lambda: repair.agree(daemon))
+        daemon.paused = await daemon.queue_thread(daemon.queue.paused)
+        tasks.create_task(daemon.pool.run(), name="pool")
+        await daemon.patiently(daemon.queue_unwatched)
+        await daemon.patiently(daemon.queue_stale)
+    telemetry.notify("READY=1")
+    _log.info("ready: %d roots, lake at %s", len(daemon.sources), daemon.config.lake_dir)
+    if on_ready is not None:
+        on_ready(daemon)
+    await daemon.watched.run()
 
 
 async def _report(reporter: Reporter) -> None:
@@ -171,14 +182,12 @@ async def open_daemon(config: Config, clock: Clock | None = None) -> AsyncIterat
     models = Inference(config.models, resolve(config.models, config.model_dir), on_progress=_log.info)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(models.close)
-        writer = await stack.enter_async_context(serving(await _open_lake(config, models.resolved, clock)))
+        opened = await patiently(lambda: _open_lake(config, models.resolved, clock), telemetry.notify_status)
+        writer = await stack.enter_async_context(serving(opened))
         queue_thread = QueueThread(clock)
         stack.callback(queue_thread.close)
-        queue = await queue_thread(QueueStore, config.queue_path, config.queue, clock)
+        queue = await patiently(lambda: queue_thread(repair.open_queue, config, clock), telemetry.notify_status)
         stack.push_async_callback(queue_thread, queue.close)
-        lost = await queue_thread(queue.reclaim_all)
-        if lost:
-            _log.warning("%d jobs were cut off by the last stop: they run again", lost)
         decoders = Decoders(config.decode, config.workers.decoders)
         stack.push_async_callback(decoders.close)
         yield _connect(config, clock, queue, queue_thread, writer, decoders, models)

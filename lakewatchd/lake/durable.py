@@ -95,8 +95,12 @@ def take_lock(directory: Path) -> int:
         pid = os.read(fd, 32).decode(errors="replace").strip() or "unknown"
         os.close(fd)
         raise AlreadyRunning(f"process {pid} writes to {directory}", "stop it first, or use another state_dir") from exc
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    try:
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    except OSError:  # a full disk: the next try must find the lock free
+        os.close(fd)
+        raise
     return fd
 
 

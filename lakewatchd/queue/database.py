@@ -7,7 +7,9 @@ Invariant: a transaction is written whole or not at all, and every failure of th
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -23,7 +25,21 @@ Cursor = sqlite3.Cursor
 
 BUSY_TIMEOUT_S = 5.0
 
-_REBUILD = "stop lakewatchd, move the file and its -wal and -shm away, start again: a rescan rebuilds it"
+TABLES = {"job", "pause", "root_state", "seen"}
+"""A file without these holds no queue."""
+
+_CHECK_STEPS = 10_000
+"""Instructions of SQLite between two looks at the clock while it checks: some milliseconds."""
+
+_REBUILD = "restart lakewatchd: it moves the file aside and rebuilds it from the lake and a rescan"
+
+_NO_ROOM_FOR = frozenset({
+    sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC,
+    sqlite3.SQLITE_IOERR_TRUNCATE, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMOPEN,
+    sqlite3.SQLITE_IOERR_SHMMAP,
+})  # fmt: skip
+_UNREADABLE = frozenset({sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS})
+_ROOM_BYTES = 1 << 20
 
 _PRAGMAS = (
     "journal_mode = WAL",
@@ -56,8 +72,9 @@ class Database:
     def __init__(self, path: Path, *, readonly: bool = False) -> None:
         """Opens ``path``, creating it unless ``readonly``.
 
-        Raises :class:`errors.SchemaTooNew`, :class:`errors.QueueDamaged` (also for a missing file when
-        ``readonly``), :class:`errors.OutOfSpace` and :class:`errors.Busy`.
+        Raises :class:`errors.SchemaTooNew`, :class:`errors.QueueDamaged` for a file that holds no queue,
+        :class:`errors.QueueUnusable` (also for a missing file when ``readonly``), :class:`errors.OutOfSpace` and
+        :class:`errors.Busy`.
         """
         self.path = path
         mode = "ro" if readonly else "rwc"
@@ -111,6 +128,26 @@ class Database:
         with self._translated():
             return self._connection.execute(sql, args).fetchall()
 
+    def check(self, budget_s: float) -> None:
+        """Looks for damage for as long as ``budget_s`` allows: 1 GB takes about 2 s. Raises ``QueueDamaged``."""
+        until = time.monotonic() + budget_s
+        self._connection.set_progress_handler(lambda: time.monotonic() > until, _CHECK_STEPS)
+        try:
+            with self._translated():
+                ((found,),) = self._connection.execute("PRAGMA quick_check(1)").fetchall()
+        except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+                raise
+            return  # what was looked at is sound
+        finally:
+            self._connection.set_progress_handler(None, 0)
+        if found != "ok":
+            raise self.damaged(str(found))
+
+    def damaged(self, what: str) -> errors.QueueDamaged:
+        """The error to raise for ``what`` was found."""
+        return errors.QueueDamaged(f"{self.path} is damaged: {what}", _REBUILD)
+
     def _check_version(self, readonly: bool) -> None:
         version, newest = self._version(), migrations()[-1].number
         if version > newest:
@@ -118,6 +155,9 @@ class Database:
                 f"{self.path} has schema {version}, this lakewatchd knows up to {newest}",
                 f"upgrade lakewatchd, or {_REBUILD}",
             )
+        tables = {name for (name,) in self._connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+        if (version and not tables >= TABLES) or (tables and not version):
+            raise self.damaged(f"its tables are {', '.join(sorted(tables)[:9]) or 'none'}")
         if readonly and version < newest:
             raise errors.Busy(f"{self.path} has schema {version} and waits for the daemon to migrate it")
 
@@ -149,16 +189,27 @@ class Database:
 
     def _translate(self, exc: sqlite3.Error) -> Exception:
         """What the error means to us. Wrong SQL and broken constraints are bugs and stay what they are."""
-        code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-        if code == sqlite3.SQLITE_FULL:
+        whole = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+        code = whole & 0xFF
+        if code == sqlite3.SQLITE_FULL or (whole in _NO_ROOM_FOR and _is_full(self.path.parent)):
             return errors.OutOfSpace(f"no room to write {self.path}", "free some space: work goes on by itself")
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return errors.Busy(f"{self.path} is locked by another process")
-        if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY):
-            return errors.QueueDamaged(f"cannot open {self.path}: {exc}", "check that it exists and who may write it")
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR):
-            return errors.QueueDamaged(f"cannot read {self.path}: {exc}", _REBUILD)
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or whole in _UNREADABLE:
+            return self.damaged(str(exc))
+        if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR):
+            return errors.QueueUnusable(
+                f"cannot use {self.path}: {exc}", "check that its directory exists, who may write it, and the disk"
+            )
         return exc
+
+
+def _is_full(directory: Path) -> bool:
+    """SQLite says "I/O error" or "cannot open" where there is no room for its log and index of the log."""
+    try:
+        return shutil.disk_usage(directory).free < _ROOM_BYTES
+    except OSError:
+        return False
 
 
 def statements(script: str) -> Iterable[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lakewatchd.core.clock import Clock, SystemClock
 from lakewatchd.core.job import JobState, ParkedJob, Priority
-from lakewatchd.queue.database import Database
+from lakewatchd.queue.database import Database, Row
 
 READY, LATER, LEASED, PARKED = range(4)
 """``job.state`` as the database has it."""
@@ -37,11 +37,19 @@ _WAITING = {
 }
 _OLDEST = "SELECT min(queued_at) FROM job WHERE id IN (SELECT value FROM json_each(?))"
 
-_PARKED = """
-    SELECT id, stage, key, payload, reason, message, hint, attempts, parked_at FROM job
-    WHERE state = 3 AND (?1 IS NULL OR reason = ?1) AND (?2 IS NULL OR stage = ?2)
-    ORDER BY parked_at DESC, id DESC LIMIT ?3
+# max(id) is any of them: the example.
+_REASONS = """
+    SELECT reason, count(*), max(id) FROM job INDEXED BY job_parked
+    WHERE state = 3 AND (?1 IS NULL OR reason = ?1) AND (?2 IS NULL OR stage = ?2) GROUP BY reason ORDER BY 2 DESC, 1
 """
+_PARKED_FACTS = "SELECT id, stage, key, payload, reason, message, hint, attempts, parked_at FROM job"
+_PARKED = f"""{_PARKED_FACTS} INDEXED BY job_parked
+    WHERE state = 3 AND (?1 IS NULL OR reason = ?1) AND (?2 IS NULL OR stage = ?2)
+    ORDER BY parked_at DESC, id DESC LIMIT ?3"""
+_PARKED_ONE = f"{_PARKED_FACTS} WHERE id = ? AND state = 3"
+_PARKED_AT = f"{_PARKED_FACTS} WHERE stage = ? AND key = ? AND state = 3"
+_PARKED_PAGE = f"""{_PARKED_FACTS} WHERE state = 3 AND id > ?1
+    AND (?2 IS NULL OR reason = ?2) AND (?3 IS NULL OR stage = ?3) ORDER BY id LIMIT ?4"""
 
 _FACTS = "SELECT stage, key, payload, priority, attempts, coalesce(reason, ''), coalesce(message, '') FROM job"
 _OF_STAGE = "(?1 IS NULL OR stage = ?1)"
@@ -73,6 +81,13 @@ class PendingJob:
     attempts: int
     reason: str
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedReason:
+    reason: str
+    jobs: int
+    example: ParkedJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +145,10 @@ class QueueReader:
     def close(self) -> None:
         self._db.close()
 
+    def check(self, budget_s: float) -> None:
+        """Raises ``QueueDamaged`` if damage is found within ``budget_s``."""
+        self._db.check(budget_s)
+
     def counts(self) -> QueueCounts:
         """How many jobs are in which state. Up to :data:`LARGE_JOBS` it is counted at every call."""
         now = self._clock.monotonic()
@@ -155,12 +174,24 @@ class QueueReader:
 
     def parked(self, reason: str | None = None, stage: str | None = None, limit: int = 100) -> list[ParkedJob]:
         """The newest first."""
-        return [
-            ParkedJob(id_, stage_, decode_key(key), json.loads(payload), reason_, message, hint, attempts, parked_at)
-            for id_, stage_, key, payload, reason_, message, hint, attempts, parked_at in self._db.rows(
-                _PARKED, (reason, stage, limit)
-            )
-        ]
+        return [_parked(row) for row in self._db.rows(_PARKED, (reason, stage, limit))]
+
+    def parked_at(self, stage: str, key: str) -> list[ParkedJob]:
+        """The job of that stage and key, if it is parked."""
+        return [_parked(row) for row in self._db.rows(_PARKED_AT, (stage, encode_key(key)))]
+
+    def parked_page(
+        self, after: int = 0, reason: str | None = None, stage: str | None = None, limit: int = 1000
+    ) -> list[ParkedJob]:
+        """All of them in pages: those with a greater ``id`` than ``after``, by id."""
+        return [_parked(row) for row in self._db.rows(_PARKED_PAGE, (after, reason, stage, limit))]
+
+    def parked_reasons(self, reason: str | None = None, stage: str | None = None) -> list[ParkedReason]:
+        """Why jobs are parked, all counted, the most frequent first."""
+        found = []
+        for reason_, jobs, example in self._db.rows(_REASONS, (reason, stage)):
+            found += [ParkedReason(reason_, jobs, _parked(row)) for row in self._db.rows(_PARKED_ONE, (example,))]
+        return found
 
     def pending(self, stage: str | None = None, limit: int = 100) -> list[PendingJob]:
         """Those at work, then those that are ready, of each stage the next first, then those that are delayed."""
@@ -177,6 +208,11 @@ class QueueReader:
         """Seconds until the next delayed job is due (0 if it already is), None if there is none."""
         ((not_before,),) = self._db.rows("SELECT min(not_before) FROM job WHERE state = 1")
         return None if not_before is None else max(0.0, not_before - self._clock.now())
+
+
+def _parked(row: Row) -> ParkedJob:
+    id_, stage, key, payload, *told = row
+    return ParkedJob(id_, stage, decode_key(key), json.loads(payload), *told)
 
 
 def encode_key(key: str) -> bytes:

@@ -23,6 +23,13 @@ BUG_ATTEMPTS = 2
 ROOT_AWAY_S = 30.0
 """A job whose root is away looks again after so long; those of other roots and other stages go on."""
 
+PASSING = frozenset({"busy", "timed-out", "worker-died", "not-readable"})
+"""What a job may be parked for although nothing is wrong with its content: it gets one more try now and then."""
+
+PASSING_S = 3600.0
+PASSING_MAX_S = 86_400.0
+"""A job parked for something that may pass is tried again after the first, then after twice as long, up to the last."""
+
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -37,7 +44,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Park:
-    """Not again until a person or other content says so."""
+    """Not again until a person, other content, other code or, for :data:`PASSING` reasons, time says so."""
 
     reason: str
     message: str = ""

@@ -21,6 +21,7 @@ CREATE TABLE job (
     message     TEXT,                        -- of the last failure, for people
     hint        TEXT,                        -- what a person can do about it
     parked_at   REAL,                        -- wall clock; NULL unless parked
+    tried_with  TEXT,                        -- of a parked job: the code and settings that could not do it
     UNIQUE (stage, key)                      -- one job per stage and key: puts coalesce
 );
 
@@ -31,7 +32,7 @@ CREATE TABLE job (
 CREATE INDEX job_ready   ON job (lane, stage, priority, id) WHERE state = 0 AND crashes < 2;
 CREATE INDEX job_later   ON job (not_before, stage, priority) WHERE state = 1;
 CREATE INDEX job_leased  ON job (lease_until) WHERE state = 2;
-CREATE INDEX job_parked  ON job (parked_at, stage, priority) WHERE state = 3;
+CREATE INDEX job_parked  ON job (parked_at, stage, priority, reason) WHERE state = 3;
 CREATE INDEX job_suspect ON job (state) WHERE crashes >= 2;
 
 CREATE TABLE pause (

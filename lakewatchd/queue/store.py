@@ -24,7 +24,7 @@ from lakewatchd.queue import seen
 from lakewatchd.queue.database import Connection, Cursor, Database, Row
 from lakewatchd.queue.polled import PollStore
 from lakewatchd.queue.report import LATER, PARKED, READY, QueueReader, decode_key, encode_key
-from lakewatchd.queue.retry import EVERYTHING, Park, Release, Retry, Verdict
+from lakewatchd.queue.retry import EVERYTHING, PASSING, PASSING_MAX_S, PASSING_S, Park, Release, Retry, Verdict
 
 AGED_SHARE = 16
 """One claimed job in so many is the oldest that waits, whatever its priority: none starves."""
@@ -54,7 +54,7 @@ _PUT = f"""
         generation = generation + 1,
         not_before = excluded.not_before,
         queued_at = iif(state = 3, excluded.queued_at, queued_at),
-        reason = NULL, message = NULL, hint = NULL, parked_at = NULL
+        reason = NULL, message = NULL, hint = NULL, parked_at = NULL, tried_with = NULL
     WHERE NOT (state = 3 AND excluded.priority >= {int(Priority.BACKFILL)} AND payload = excluded.payload)
 """
 
@@ -79,7 +79,7 @@ _CLAIM = """
 _DELETE = "DELETE FROM job WHERE id = ? AND lease = ? AND generation = ?"
 _MOVE = """
     UPDATE job SET state = ?, not_before = ?, attempts = attempts + ?, reason = ?, message = ?, hint = ?,
-        parked_at = ?, crashes = 0, lease = NULL, lease_until = NULL
+        parked_at = ?, tried_with = ?, crashes = 0, lease = NULL, lease_until = NULL
     WHERE id = ? AND lease = ? AND generation = ?
 """
 _ASKED_AGAIN = """
@@ -89,7 +89,7 @@ _ASKED_AGAIN = """
 _HEARTBEAT = "UPDATE job SET lease_until = ? WHERE id = ? AND lease = ?"
 
 _PARK_ABANDONED = """
-    UPDATE job SET state = 3, crashes = crashes + 1, parked_at = ?, not_before = NULL, lease = NULL,
+    UPDATE job SET state = 3, crashes = crashes + 1, parked_at = ?, tried_with = ?, not_before = NULL, lease = NULL,
         lease_until = NULL, reason = 'crashed-worker', message = 'its worker ended or lost touch every time', hint = ?
     WHERE state = 2 AND lease_until <= ? AND crashes + 1 >= ?
 """
@@ -103,16 +103,29 @@ _PROMOTE = """
     UPDATE job SET state = 0, not_before = NULL
     WHERE id IN (SELECT id FROM job WHERE state = 1 AND not_before <= ? ORDER BY not_before LIMIT ?)
 """
-_UNPARK = """
-    UPDATE job SET state = 0, attempts = 0, crashes = 0, reason = NULL, message = NULL, hint = NULL, parked_at = NULL
-    WHERE state = 3 AND (?1 IS NULL OR reason = ?1) AND (?2 IS NULL OR stage = ?2) AND (?3 IS NULL OR key = ?3)
+_WAKE = """
+    UPDATE job SET state = 0, attempts = {attempts}, crashes = 0, reason = NULL, message = NULL, hint = NULL,
+        parked_at = NULL, tried_with = NULL
+    WHERE state = 3 AND {those}
 """
+_UNPARK = _WAKE.format(
+    attempts=0, those="(?1 IS NULL OR reason = ?1) AND (?2 IS NULL OR stage = ?2) AND (?3 IS NULL OR key = ?3)"
+)
+_UNPARK_IDS = _WAKE.format(attempts=0, those="id IN (SELECT value FROM json_each(?1))")
+_UNPARK_OUTDATED = _WAKE.format(attempts=0, those="tried_with IS NOT ?1")
+# attempts stay: one more failure parks it again, with one more to its count, and so for twice as long. abs: a clock
+# that was set back must not make it wait for years.
+_UNPARK_PASSING = _WAKE.format(
+    attempts="attempts",
+    those="reason IN (SELECT value FROM json_each(?1)) AND abs(?2 - parked_at) >="
+    " min(?4, ?3 * (1 << max(0, min(attempts - ?5, 16))))",
+)
 
 PROMOTE_JOBS = 1000
 FOREVER = float("inf")
 
-Move = tuple[int, float | None, int, str | None, str | None, str | None, float | None]
-"""State, not_before, attempts to add, reason, message, hint, parked_at."""
+Move = tuple[int, float | None, int, str | None, str | None, str | None, float | None, str | None]
+"""State, not_before, attempts to add, reason, message, hint, parked_at, tried_with."""
 
 
 class QueueStore(QueueReader):
@@ -122,11 +135,13 @@ class QueueStore(QueueReader):
     ``QueueDamaged`` and ``SchemaTooNew`` do not.
     """
 
-    def __init__(self, path: Path, config: QueueConfig, clock: Clock) -> None:
+    def __init__(self, path: Path, config: QueueConfig, clock: Clock, tried_with: str = "") -> None:
+        """``tried_with`` names the code and settings of today, for parked jobs to remember."""
         super().__init__(Database(path), clock)
         self.seen = seen.SeenStore(self._db)
         self.polled = PollStore(self._db)
         self._config = config
+        self._tried_with = tried_with
         self._owner = secrets.token_hex(8)
         self._claims = 0
         self._claimed: Counter[tuple[Lane, Priority]] = Counter()
@@ -185,10 +200,23 @@ class QueueStore(QueueReader):
             rows += run.execute(_claim_first(len(stages), last), (lane.value, limit - len(rows), *args)).fetchall()
         self._claimed[lane, last] += len(rows)
         rows.sort()  # by priority and id, which is unique
-        return [
-            Job(id_, stage, decode_key(key), _decode(payload)[0], _PRIORITIES[priority], lane, attempts, asked, lease)
-            for priority, id_, stage, key, payload, attempts, asked in rows
-        ]
+        try:
+            return [
+                Job(
+                    id_,
+                    stage,
+                    decode_key(key),
+                    _decode(payload)[0],
+                    _PRIORITIES[priority],
+                    lane,
+                    attempts,
+                    asked,
+                    lease,
+                )
+                for priority, id_, stage, key, payload, attempts, asked in rows
+            ]
+        except (LookupError, TypeError, ValueError) as exc:  # the pages are in order, what is on them is not
+            raise self._db.damaged(f"a job holds what nobody wrote: {exc}") from exc
 
     # --- what became of it --------------------------------------------------------------------------------
 
@@ -217,13 +245,14 @@ class QueueStore(QueueReader):
     def _move(self, verdict: Again | Release | Retry | Park) -> Move:
         match verdict:
             case Park(reason, message, hint):
-                return PARKED, None, 1, reason, _storable(message), _storable(hint), self._clock.now()
+                told = reason, _storable(message), _storable(hint)
+                return PARKED, None, 1, *told, self._clock.now(), self._tried_with
             case Retry(delay_s, reason, message):
-                return *self._pending(delay_s), 1, reason, _storable(message), None, None
+                return *self._pending(delay_s), 1, reason, _storable(message), None, None, None
             case Again(delay_s, reason):
-                return *self._pending(delay_s), 0, reason, None, None, None
+                return *self._pending(delay_s), 0, reason, None, None, None, None
             case Release(delay_s):
-                return *self._pending(delay_s), 0, None, None, None, None
+                return *self._pending(delay_s), 0, None, None, None, None, None
 
     def retry(self, job: Job, delay_s: float, reason: str, message: str) -> None:
         """Later, and one attempt spent."""
@@ -268,7 +297,7 @@ class QueueStore(QueueReader):
         with self._db.transaction() as run:
             if is_fault:
                 hint = "look for a crash in the log; `lakewatchd queue retry` tries it again"
-                args = (self._clock.now(), hint, until, MAX_CRASHES)
+                args = (self._clock.now(), self._tried_with, hint, until, MAX_CRASHES)
                 parked = run.execute(_PARK_ABANDONED, args).rowcount
             return parked + run.execute(_RECLAIM, (int(is_fault), until)).rowcount
 
@@ -279,12 +308,30 @@ class QueueStore(QueueReader):
             run.execute(_CUT_DELAYS, (now + self._config.backoff_max_s,))  # the clock was set back
             return run.execute(_PROMOTE, (now, PROMOTE_JOBS)).rowcount
 
+    # --- parked jobs come back ----------------------------------------------------------------------------
+
+    def unpark_outdated(self) -> int:
+        """Jobs that other code or settings than today's could not do become ready; returns how many."""
+        with self._db.transaction() as run:
+            return run.execute(_UNPARK_OUTDATED, (self._tried_with,)).rowcount
+
+    def unpark_passing(self) -> int:
+        """Jobs parked long enough for a :data:`~lakewatchd.queue.retry.PASSING` reason get one try; how many."""
+        args = (_encode(sorted(PASSING)), self._clock.now(), PASSING_S, PASSING_MAX_S, self._config.max_attempts)
+        with self._db.transaction() as run:
+            return run.execute(_UNPARK_PASSING, args).rowcount
+
     # --- what a person may do -----------------------------------------------------------------------------
 
     def unpark(self, reason: str | None = None, stage: str | None = None, key: str | None = None) -> int:
         """Parked jobs that match all that is given become ready with no attempts spent; returns how many."""
         with self._db.transaction() as run:
             return run.execute(_UNPARK, (reason, stage, None if key is None else encode_key(key))).rowcount
+
+    def unpark_jobs(self, ids: Iterable[int]) -> int:
+        """Those of these jobs that are parked become ready; returns how many."""
+        with self._db.transaction() as run:
+            return run.execute(_UNPARK_IDS, (_encode(list(ids)),)).rowcount
 
     def pause(self, scope: str = EVERYTHING, reason: str = "") -> None:
         """Nothing of ``scope`` (a stage, or ``*``) is claimed until :meth:`resume`, across restarts."""

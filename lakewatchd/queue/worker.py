@@ -98,6 +98,7 @@ class WorkerPool:
         self._running_urgent: Counter[Lane] = Counter()
         self._finished: list[tuple[Job, Verdict]] = []
         self._rests: dict[str, Rest] = {}
+        self._held = ""
         self._wake = asyncio.Event()
         self._has_finished = asyncio.Event()
         self._is_idle = asyncio.Event()
@@ -155,10 +156,20 @@ class WorkerPool:
         self._reserved = {Lane.FAST: min(reserved, max(0, lanes.get(Lane.FAST, 0) - 1))}
         self.wake()
 
+    def hold(self, message: str) -> None:
+        """Starts no job while ``message`` says why; goes on once it is empty."""
+        if message and not self._held:
+            _log.warning("work rests: %s", message)
+        elif self._held and not message:
+            _log.info("work goes on")
+        self._held = message
+        self._wake.set()
+
     @property
     def paused(self) -> Mapping[str, str]:
         """What rests because something it needs is away, and why: a stage or ``*`` -> message."""
-        return {scope: rest.message for scope, rest in self._rests.items()}
+        held = {EVERYTHING: self._held} if self._held else {}
+        return {scope: rest.message for scope, rest in self._rests.items()} | held
 
     def stats(self) -> PoolStats:
         since = self._clock.monotonic() - RATE_S
@@ -268,7 +279,8 @@ class WorkerPool:
 
     def _resting(self) -> frozenset[str]:
         now = self._clock.monotonic()
-        return frozenset(scope for scope, rest in self._rests.items() if rest.until > now)
+        held = frozenset({EVERYTHING} if self._held else ())
+        return held | {scope for scope, rest in self._rests.items() if rest.until > now}
 
     # --- record and keep ------------------------------------------------------------------------------------
 

@@ -444,7 +444,7 @@ def test_another_process_may_look(store: QueueStore, path: Path, clock: FakeCloc
         assert counts.oldest_ready_s == 7
         store.put([spec("e")])  # a reader blocks nobody, and sees the news
         assert reader.counts().pending == 5
-        with pytest.raises(errors.QueueDamaged), reader._db.transaction() as run:
+        with pytest.raises(errors.QueueUnusable), reader._db.transaction() as run:
             run.execute("DELETE FROM job")
 
 
@@ -469,7 +469,7 @@ def test_a_reader_of_a_stopped_or_missing_queue(store: QueueStore, path: Path) -
     store.close()
     with closing(QueueReader.open_readonly(path)) as reader:
         assert reader.counts().pending == 1
-    with pytest.raises(errors.QueueDamaged, match="cannot open"):
+    with pytest.raises(errors.QueueUnusable, match="cannot use"):
         QueueReader.open_readonly(path.with_name("nothing.db"))
 
 
