@@ -23,6 +23,7 @@ from lakewatchd.core.clock import Clock, SystemClock
 from lakewatchd.core.event import FileEvent
 from lakewatchd.core.job import Handled, Job, Lane
 from lakewatchd.daemon import orders, repair
+from lakewatchd.daemon.parked import tend
 from lakewatchd.daemon.parts import Daemon
 from lakewatchd.daemon.patience import keep_reserve, patiently
 from lakewatchd.daemon.reload import reload
@@ -89,6 +90,7 @@ async def _serve(daemon: Daemon, on_ready: Callable[[Daemon], None] | None) -> N
         chores = {
             "work": _work(daemon, tasks, on_ready),
             "reserve": keep_reserve(daemon),
+            "parked": tend(daemon),
             "reload": _reload(daemon),
             "lag": daemon.lag.run(),
             "report": _report(reporter),

@@ -113,7 +113,7 @@ def _found(
         last_seen=now,
     )
     then = [plan.index_spec(identity.asset_id, job.priority, identity.kind)]
-    then += [plan.index_spec(left, job.priority) for left in _assets(known, before) if left != identity.asset_id]
+    then += [_left(key, asset_id, job) for asset_id in _assets(known, before) if asset_id != identity.asset_id]
     return Result(
         Done(then=tuple(then), seen=(Occurrence(key, identity.asset_id, identity.version, identity.sample),)),
         Batch(occurrences=(row,), runs=(_run(key, started, ctx, identity.asset_id),)),
@@ -124,12 +124,17 @@ def _gone(key: PathKey, known: Occurrence | None, before: OccurrenceRow | None, 
     was_there = before is not None and before.presence is not Presence.GONE
     if known is None and not was_there:
         return Result(Skip("never seen"))
-    then = tuple(plan.index_spec(left, job.priority) for left in _assets(known, before))
+    then = tuple(_left(key, asset_id, job) for asset_id in _assets(known, before))
     done = Done(then=then, gone=(key,))
     if before is None:
         return Result(done)
     gone = dataclasses.replace(before, presence=Presence.GONE, last_seen=ctx.clock.now())
     return Result(done, Batch(occurrences=(gone,)))
+
+
+def _left(key: PathKey, asset_id: AssetId, job: Job) -> JobSpec:
+    """What lay at ``key`` and does not any more has to be published anew, or withdrawn, even if it is parked."""
+    return plan.index_spec(asset_id, job.priority, left=key.occurrence_id)
 
 
 def _agree(known: Occurrence, before: OccurrenceRow | None) -> bool:

@@ -29,9 +29,15 @@ ORDER = ("chunk", "detect", "embed", "tag")
 LANES: Mapping[Kind, Lane] = {Kind.VIDEO: Lane.HEAVY, Kind.AUDIO: Lane.HEAVY}
 
 
-def index_spec(asset_id: AssetId, priority: Priority, kind: Kind = Kind.OTHER, delay_s: float = 0.0) -> JobSpec:
-    """The job that brings one asset up to date and publishes it."""
-    return JobSpec(INDEX, asset_id, {}, priority, LANES.get(kind, Lane.FAST), delay_s)
+def index_spec(
+    asset_id: AssetId, priority: Priority, kind: Kind = Kind.OTHER, delay_s: float = 0.0, left: str = ""
+) -> JobSpec:
+    """The job that brings one asset up to date and publishes it.
+
+    ``left`` is a place where it lay until now: news for a job that is parked, which the same job offered again is not.
+    """
+    payload: dict[str, object] = {"left": left} if left else {}
+    return JobSpec(INDEX, asset_id, payload, priority, LANES.get(kind, Lane.FAST), delay_s)
 
 
 def due(row: AssetRow, stages: Mapping[str, Stage]) -> list[Stage]:

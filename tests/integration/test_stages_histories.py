@@ -12,13 +12,14 @@ import pytest
 
 from lakewatchd.config import parse
 from lakewatchd.core.asset import PathKey
-from lakewatchd.core.job import Done, Job, JobSpec, Lane, Outcome, Priority
+from lakewatchd.core.job import Done, Job, JobSpec, Lane, Outcome, Priority, Skip
 from lakewatchd.core.lineage import Transform
-from lakewatchd.daemon import repair
+from lakewatchd.daemon import parked, repair
 from lakewatchd.daemon.parts import Daemon
 from lakewatchd.daemon.service import open_daemon
 from lakewatchd.errors import DamagedMedia, RootAway
 from lakewatchd.lake.rows import Presence
+from lakewatchd.queue.retry import Park
 from lakewatchd.stages import ingest, tag
 from lakewatchd.stages.base import Context, Stage, Work
 from lakewatchd.stages.plan import index_spec
@@ -283,3 +284,31 @@ async def test_a_queue_that_was_moved_away_forgets_no_file_of_the_lake(tmp_path:
         await run_all(daemon)
         gold = {row.best.path: row.size_bytes async for row in daemon.reader.all_gold()}
         assert gold == {"stays.txt": 1, "changes.txt": 10}
+
+
+async def test_a_parked_asset_that_lost_its_place_is_withdrawn_however_patient_the_look(tmp_path: Path) -> None:
+    make_tree(tmp_path / "nas", {"a.txt": "some words"})
+    async with built(tmp_path) as daemon:
+        await run_all(daemon, look_at("a.txt"))
+        (asset,) = [row.asset_id async for row in daemon.reader.all_gold()]
+        await daemon.queue_thread(daemon.queue.put, [index_spec(asset, Priority.FRESH)])
+        await daemon.queue_thread(daemon.queue.ack, [(await claim(daemon, "index"), Park("bug"))])
+        (tmp_path / "nas" / "a.txt").unlink()
+        await run_all(daemon, ingest.spec(PathKey("nas", "a.txt"), Priority.BACKFILL))
+        assert [row async for row in daemon.reader.all_gold()] == []
+        assert await daemon.queue_thread(daemon.queue.parked) == []
+
+
+async def test_parked_jobs_of_files_that_are_gone_are_let_go(tmp_path: Path) -> None:
+    """A file that was never indexed is missed by no scan."""
+    make_tree(tmp_path / "nas", {"stays.jpg": "1", "goes.jpg": "2"})
+    async with built(tmp_path) as daemon:
+        await daemon.queue_thread(daemon.queue.put, [look_at("stays.jpg"), look_at("goes.jpg")])
+        for _ in range(2):
+            job = await claim(daemon, "ingest")
+            await daemon.queue_thread(daemon.queue.ack, [(job, Park("not-readable"))])
+        (tmp_path / "nas" / "goes.jpg").unlink()
+        assert await parked.let_go(daemon) == 1
+        assert await run_all(daemon) == [Skip("never seen")]
+        (left,) = await daemon.queue_thread(daemon.queue.parked)
+        assert left.payload["path"] == "stays.jpg"

@@ -15,7 +15,7 @@ from lakewatchd.core.asset import Occurrence, PathKey, Version
 from lakewatchd.core.job import Again, Done, Job, JobSpec, JobState, Lane, Priority, Skip
 from lakewatchd.queue import database, report
 from lakewatchd.queue.report import QueueReader
-from lakewatchd.queue.retry import Release
+from lakewatchd.queue.retry import Park, Release, Retry
 from lakewatchd.queue.store import AGED_SHARE, MAX_CRASHES, QueueStore
 from lakewatchd.testing import FakeClock
 
@@ -526,3 +526,42 @@ def test_only_puts_and_acks_wait_for_the_disk(store: QueueStore) -> None:
     with pytest.raises(RuntimeError), store._db.transaction(durable=False):
         raise RuntimeError
     assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
+def test_what_may_pass_is_tried_again_after_an_hour_then_less_often(store: QueueStore, clock: FakeClock) -> None:
+    def park(reason: str) -> None:
+        for job in store.claim(Lane.FAST, 9):
+            store.ack([(job, Park(reason))])
+
+    store.put([spec("slow")])
+    for _ in range(CONFIG.max_attempts - 1):
+        store.ack([(store.claim(Lane.FAST, 1)[0], Retry(0.0))])
+    park("timed-out")
+    waited = []
+    for _ in range(7):
+        began = clock.now()
+        while not store.unpark_passing():
+            clock.advance(600)
+        waited.append((clock.now() - began) / 3600)
+        park("timed-out")
+    assert waited == [1, 2, 4, 8, 16, 24, 24]
+    clock.wall_s -= 10 * 365 * 86400  # set right after years ahead
+    assert store.unpark_passing() == 1
+    park("damaged-media")
+    clock.advance(10**7)
+    assert store.unpark_passing() == 0
+
+
+def test_parked_jobs_are_counted_by_reason_without_a_limit(store: QueueStore) -> None:
+    store.put(spec(f"{n}") for n in range(2500))
+    jobs = store.claim(Lane.FAST, 5000)
+    store.ack([(job, Park("bug" if n % 5 else "too-large", hint="do this")) for n, job in enumerate(jobs)])
+    groups = store.parked_reasons()
+    assert [(group.reason, group.jobs, group.example.hint) for group in groups] == [
+        ("bug", 2000, "do this"), ("too-large", 500, "do this"),
+    ]  # fmt: skip
+    pages, after = 0, 0
+    while page := store.parked_page(after, "too-large"):
+        after, pages = page[-1].id, pages + len(page)
+    assert pages == 500
+    assert store.unpark_jobs(job.id for job in store.parked(limit=7)) == 7
