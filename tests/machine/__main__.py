@@ -26,23 +26,25 @@ def main() -> int:
     parser.add_argument("--replay", type=Path, help="a script, as a failure prints it")
     parser.add_argument("--times", type=int, default=1, help="of the replay: some failures need luck")
     parser.add_argument("--no-shrink", action="store_true", help="report a failure as it was found")
+    parser.add_argument("--without", default="", help="operations to leave out, with commas between them")
     args = parser.parse_args()
     tally = Tally()
     with Lab() as lab:
         if args.replay is not None:
             _replay(lab, tally, args.replay.read_text(), args.times)
         else:
-            _soak(lab, tally, args.sequences, args.seed, not args.no_shrink)
+            _soak(lab, tally, args)
     print(table(tally))
     return 1 if tally.failures else 0
 
 
-def _soak(lab: Lab, tally: Tally, sequences: int, seed: int, shrink: bool) -> None:
-    while tally.histories < sequences:
-        before = tally.histories
+def _soak(lab: Lab, tally: Tally, args: argparse.Namespace) -> None:
+    seed, without = args.seed, args.without.split(",")
+    while tally.histories < args.sequences:
+        wanted = min(CHUNK, args.sequences - tally.histories)
         try:
-            run(lab, tally, min(CHUNK, sequences - before), seed, shrink=shrink)
-        except Exception as exc:
+            run(lab, tally, wanted, seed, shrink=not args.no_shrink, without=without)
+        except Wrong as exc:
             tally.failures.append(str(exc))
             print(f"--- seed {seed} failed: {exc}\n", flush=True)
         seed += 1

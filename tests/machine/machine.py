@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
@@ -33,7 +33,9 @@ class Tally:
 
     histories: int = 0
     failures: list[str] = field(default_factory=list)
-    """The script of each failing history, as small as it became."""
+    """The script of each failing run, as small as it became."""
+    scripts: list[str] = field(default_factory=list)
+    """Every script that failed, also those that did not fail again."""
     operations: Counter[str] = field(default_factory=Counter)
     in_vain: Counter[str] = field(default_factory=Counter)
     """Operations that found nothing to do."""
@@ -62,7 +64,8 @@ class History:
             wrong = [f"{type(exc).__name__}: {exc}"]
         if wrong:
             self.lab.is_spoilt = True
-            raise Wrong("\n".join(["", *self.lines, "", *wrong[:30], f"(state: {self.lab.daemon.base})"]))
+            self.tally.scripts.append("\n".join(["", *self.lines, "", *wrong[:30]]))
+            raise Wrong(self.tally.scripts[-1])
 
 
 def read_script(text: str) -> list[Operation]:
@@ -82,8 +85,10 @@ def replay(lab: Lab, operations: Iterable[Operation], tally: Tally, say: Callabl
     history.judge()
 
 
-def machine(lab: Lab, tally: Tally) -> type[RuleBasedStateMachine]:
+def machine(lab: Lab, tally: Tally, without: Collection[str] = ()) -> type[RuleBasedStateMachine]:
     """The state machine that works in ``lab``."""
+    changes = [name for name in CHANGES if name not in without]
+    around = [name for name in AROUND if name not in without]
 
     class Machine(RuleBasedStateMachine):
         def __init__(self) -> None:
@@ -98,16 +103,16 @@ def machine(lab: Lab, tally: Tally) -> type[RuleBasedStateMachine]:
             if is_indexed:
                 self.history.do(Operation("drain"))
 
-        @rule(name=st.sampled_from(CHANGES), a=NUMBERS, b=NUMBERS)
+        @rule(name=st.sampled_from(changes), a=NUMBERS, b=NUMBERS)
         def change(self, name: str, a: int, b: int) -> None:
             self.history.do(Operation(name, a, b))
 
-        @rule(name=st.sampled_from(CHANGES), a=NUMBERS, b=NUMBERS, pause=st.integers(0, 4))
+        @rule(name=st.sampled_from(changes), a=NUMBERS, b=NUMBERS, pause=st.integers(0, 4))
         def change_and_wait(self, name: str, a: int, b: int, pause: int) -> None:
             self.history.do(Operation(name, a, b))
             self.history.do(Operation("pause", pause))
 
-        @rule(name=st.sampled_from(AROUND), a=NUMBERS, b=NUMBERS)
+        @rule(name=st.sampled_from(around), a=NUMBERS, b=NUMBERS)
         def change_around(self, name: str, a: int, b: int) -> None:
             self.history.do(Operation(name, a, b))
 
@@ -122,7 +127,9 @@ def machine(lab: Lab, tally: Tally) -> type[RuleBasedStateMachine]:
     return Machine
 
 
-def run(lab: Lab, tally: Tally, histories: int, number: int, *, shrink: bool = True) -> None:
+def run(
+    lab: Lab, tally: Tally, histories: int, number: int, *, shrink: bool = True, without: Collection[str] = ()
+) -> None:
     """So many histories of one seed; raises :class:`Wrong` with the smallest failing script found."""
     phases = [Phase.generate, *([Phase.shrink] if shrink else [])]
     how = settings(
@@ -136,8 +143,13 @@ def run(lab: Lab, tally: Tally, histories: int, number: int, *, shrink: bool = T
         report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
     )
-    began = time.monotonic()
+    began, known = time.monotonic(), len(tally.scripts)
     try:
-        run_state_machine_as_test(seed(number)(machine(lab, tally)), settings=how)
+        run_state_machine_as_test(seed(number)(machine(lab, tally, without)), settings=how)
+    except Exception as exc:
+        failed = tally.scripts[known:]
+        if not failed:
+            raise
+        raise Wrong(min(reversed(failed), key=lambda script: script.count("\n"))) from exc
     finally:
         tally.seconds += time.monotonic() - began
