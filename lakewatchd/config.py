@@ -71,6 +71,7 @@ class WatchConfig:
     buffer_events: Annotated[int, Range(100, 10_000_000)] = 50_000
     settle_s: Annotated[float, Range(0.05, 600)] = 0.7
     settle_open_s: Annotated[float, Range(0.05, 3600)] = 5.0
+    settle_group_s: Annotated[float, Range(0, 3600)] = 30.0
     mode: Annotated[str, OneOf(MODES)] = "auto"
     poll_s: Annotated[float, Range(0, 30 * _DAY_S)] = 300.0
     poll_stats_per_s: Annotated[int, Range(1, 1_000_000)] = 1000

@@ -8,6 +8,8 @@
 
 The wait is ``settle_s`` once the writer has closed the file, ``settle_open_s`` before. Removals wait twice
 ``settle_s`` and come after the additions of their round, so that a move is seen as its new place first.
+What is quiet waits for those of its companions (:mod:`lakewatchd.sources.companions`) that are not, for at most
+``settle_group_s``; then all that wait pass together, sidecars first.
 Waiting is measured by the monotonic clock: no mtime, however wrong, makes a file starve.
 
 No I/O but the injected ``look``. The invariant: of every path added, the last change comes out, or ``DIRTY`` for
@@ -18,7 +20,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from lakewatchd.config import WatchConfig
@@ -26,6 +28,7 @@ from lakewatchd.core.asset import PathKey, Version
 from lakewatchd.core.clock import Clock
 from lakewatchd.core.event import Change, FileEvent, merge
 from lakewatchd.sources.coalesce import DirtySet, combine, parent_of
+from lakewatchd.sources.companions import Groups, group_of
 
 Look = Callable[[PathKey], Version | None]
 """What lies there: None for nothing. An ``OSError`` means it cannot be told, and the path passes as it is."""
@@ -50,6 +53,9 @@ class _Entry:
     due_at: float
     look: Version | None = None
     is_armed: bool = False
+    group: str | None = None
+    held_until: float | None = None
+    """It was quiet and began to wait for its companions: not longer than this, however often it changes meanwhile."""
 
 
 class Settler:
@@ -64,6 +70,7 @@ class Settler:
         self._entries: dict[PathKey, _Entry] = {}
         self._heap: list[tuple[float, int, PathKey]] = []
         self._dirty: dict[str, _Entry] = {}
+        self._groups = Groups()
         self._tickets = itertools.count(1)
         self._last_ticket = 0
         self._collapsed = 0
@@ -78,13 +85,14 @@ class Settler:
         entry = self._entries.get(event.key)
         due_at = now + 2 * self._config.settle_s if event.change is Change.REMOVED else now
         if entry is None:
-            self._entries[event.key] = _Entry(event, ticket, now, due_at)
+            entry = self._entries[event.key] = _Entry(event, ticket, now, due_at, group=group_of(event.key.path))
             heapq.heappush(self._heap, (due_at, ticket, event.key))
         else:
             entry.event, entry.is_armed = combine(entry.event, event), False
             if due_at < entry.due_at:
                 heapq.heappush(self._heap, (due_at, ticket, event.key))
             entry.due_at = due_at
+        self._stir(entry)
         if len(self._entries) + len(self._dirty) > self._limit:
             self._collapse(now)
 
@@ -103,9 +111,8 @@ class Settler:
                 continue
             if entry.due_at <= now:
                 event = self._judge(entry, now)
-                if event is not None:
-                    passed.append(event)
-                    del self._entries[key]
+                passed += self._with_companions(entry, event, now) if event is not None else []
+                if key not in self._entries:
                     continue
             again.append((entry.due_at, entry.ticket, key))
         for item in again:  # not before the loop has ended: a wait of zero would keep it going
@@ -154,14 +161,51 @@ class Settler:
         if found is None:  # perhaps in the middle of being replaced: wait as for any removal
             entry.event = FileEvent(event.key, Change.REMOVED, event.priority)
             entry.due_at, entry.is_armed = now + 2 * self._config.settle_s, False
+            self._stir(entry)
             return None
         if event.change is Change.REMOVED:  # it is there again, and nobody told us how
             entry.event = event = FileEvent(event.key, Change.MODIFIED, event.priority, found, is_closed=False)
         if entry.is_armed and _same(entry.look, found):
             return FileEvent(event.key, event.change, event.priority, found, event.is_closed)
         entry.look, entry.is_armed = found, True
+        self._stir(entry)
         entry.due_at = now + (self._config.settle_s if event.is_closed else self._config.settle_open_s)
         return None
+
+    # --- companions ------------------------------------------------------------------------------------------
+
+    def _stir(self, entry: _Entry) -> None:
+        """The path is not quiet: its companions wait for it, but not for a removal."""
+        if entry.group is None:
+            return
+        key = entry.event.key
+        if entry.event.change is not Change.REMOVED:
+            self._groups.stir(entry.group, key)
+            return
+        self._groups.leave(entry.group, key)
+        if not self._groups.stirs(entry.group):
+            self._hurry(self._groups.quiet(entry.group))
+
+    def _hurry(self, keys: Iterable[PathKey]) -> None:
+        """What they waited for will not come."""
+        now = self._clock.monotonic()
+        for key in keys:
+            entry = self._entries[key]
+            entry.due_at = now
+            heapq.heappush(self._heap, (now, entry.ticket, key))
+
+    def _with_companions(self, entry: _Entry, event: FileEvent, now: float) -> list[FileEvent]:
+        """The quiet path and all that waited for it; nothing while it waits itself."""
+        entry.event = event
+        if entry.group is None or event.change is Change.REMOVED:
+            return [self._entries.pop(event.key).event]
+        self._groups.rest(entry.group, event.key)
+        if entry.held_until is None:
+            entry.held_until = now + self._config.settle_group_s
+        if self._groups.stirs(entry.group) and now < entry.held_until:
+            entry.due_at = entry.held_until
+            return []
+        return [self._entries.pop(key).event for key in self._groups.take(entry.group)]
 
     def _shrink_heap(self) -> None:
         """Entries that were put off or collapsed leave old times behind; keep those from piling up."""
@@ -204,6 +248,7 @@ class Settler:
         since = min(entry.since for entry in entries)
         priority = min(entry.event.priority for entry in entries)
         self._entries.clear()
+        self._groups.clear()
         self._heap.clear()
         due_at = min([now + self._config.settle_s, *(entry.due_at for entry in self._dirty.values())])
         self._dirty = {

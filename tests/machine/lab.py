@@ -42,6 +42,7 @@ detector = "off"
 [watch]
 settle_s = 0.05
 settle_open_s = 0.2
+settle_group_s = 1.0
 
 [queue]
 backoff_s = 0.05

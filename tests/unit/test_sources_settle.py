@@ -174,6 +174,80 @@ def test_tickets_tell_when_all_before_came_out() -> None:
     assert settler.is_past(ticket) and not settler.is_past(settler.last_ticket)
 
 
+def arrive(settler: Settler, disk: Disk, path: str, is_closed: bool = True) -> None:
+    disk.write(path, 1)
+    settler.add(event(path, is_closed=is_closed))
+    settler.due()
+
+
+def test_a_photo_passes_with_its_sidecar_once_both_are_quiet() -> None:
+    settler, disk, clock = make()
+    arrive(settler, disk, "d/IMG_1.jpg")
+    arrive(settler, disk, "d/other.jpg")
+    clock.advance(0.6)
+    arrive(settler, disk, "d/img_1.jpg.xmp")
+    clock.advance(0.4)
+    assert told(settler) == [("d/other.jpg", Change.ADDED)]
+    clock.advance(0.6)
+    assert told(settler) == [("d/img_1.jpg.xmp", Change.ADDED), ("d/IMG_1.jpg", Change.ADDED)]
+    assert len(settler) == 0 and settler.next_due() is not None, "its time may be left in the heap"
+    clock.advance(30)
+    assert told(settler) == [] and settler.next_due() is None
+
+
+def test_who_is_written_for_ever_holds_the_others_for_a_while_only() -> None:
+    settler, disk, clock = make()
+    arrive(settler, disk, "film.srt")
+    for second in range(40):
+        disk.write("film.mkv", second)
+        settler.add(event("film.mkv"))
+        due = told(settler)
+        clock.advance(1.0)
+        if due:
+            break
+    assert (due, second) == ([("film.srt", Change.ADDED)], 31), "settled after 1 s, waited for 30 s"
+
+
+def test_two_that_change_for_ever_starve_neither() -> None:
+    settler, disk, clock = make()
+    passed = 0
+    for second in range(300):
+        disk.write("a.jpg", second)
+        settler.add(event("a.jpg", is_closed=True))
+        disk.write("a.xmp", second)
+        settler.add(event("a.xmp", is_closed=True))
+        settler.due()
+        clock.advance(1.0)
+        passed += ("a.jpg", Change.ADDED) in told(settler)
+        clock.advance(0.5)
+        settler.add(event("a.xmp"))
+    assert passed > 5
+
+
+def test_nobody_waits_for_who_has_gone() -> None:
+    settler, disk, clock = make()
+    arrive(settler, disk, "a.jpg")
+    arrive(settler, disk, "a.mov", is_closed=False)
+    clock.advance(1.0)
+    assert told(settler) == []
+    disk["a.mov"] = None
+    settler.add(event("a.mov", Change.REMOVED))
+    assert told(settler) == [("a.jpg", Change.ADDED)]
+
+
+def test_a_held_path_that_changes_is_quiet_again_before_it_passes() -> None:
+    settler, disk, clock = make()
+    arrive(settler, disk, "a.jpg")
+    arrive(settler, disk, "a.mov", is_closed=False)
+    clock.advance(4.9)
+    assert told(settler) == []
+    arrive(settler, disk, "a.jpg")
+    clock.advance(0.1)
+    assert told(settler) == []
+    clock.advance(0.9)
+    assert told(settler) == [("a.jpg", Change.ADDED), ("a.mov", Change.ADDED)]
+
+
 def test_many_changes_of_one_path_do_not_pile_up() -> None:
     settler, disk, clock = make()
     disk.write("a", 1)
