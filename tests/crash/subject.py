@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -15,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from lakewatchd import control
-from lakewatchd.errors import DaemonDown
+from lakewatchd.errors import DaemonDown, LakewatchError
 from lakewatchd.testing import LiveDaemon, wait_until
 
 CHECKOUT = Path(__file__).parents[2]
 WAIT_S = 90.0
 """For anything to happen. Generous: a busy machine is no failure."""
+NUDGE_S = 15.0
 
 QUICK = """\
 [watch]
@@ -129,23 +131,32 @@ class Subject:
 
     def wait_dead(self) -> int:
         """Until it ended by itself; returns how."""
-        assert self.live.process is not None
-        try:
-            code = self.live.process.wait(WAIT_S)
-        except subprocess.TimeoutExpired:
-            raise Red(f"nothing ended the daemon; struck {self.struck()} times: {self.last_words()}") from None
+        self.wait_for(lambda: self.exit_code() is not None, "the daemon ended", lives=False)
         self.deaths += 1
+        code = self.exit_code()
+        assert code is not None
         return code
 
-    def wait_for(self, condition: Callable[[], object], what: str) -> None:
-        """``condition`` with a daemon that lives."""
+    def wait_for(self, condition: Callable[[], object], what: str, *, lives: bool = True) -> None:
+        """``condition``, with a daemon that ``lives``. After a while a rescan is asked for: others on this machine may
+        have used up the kernel's watches, and ours then finds changes only by looking."""
+        nudge = threading.Timer(NUDGE_S, self._scan)
+        nudge.daemon = True
+        nudge.start()
 
         def holds() -> object:
-            if self.exit_code() is not None:
+            if lives and self.exit_code() is not None:
                 raise Red(f"the daemon ended with {self.exit_code()} before {what}: {self.last_words()}")
             return condition()
 
-        wait_until(holds, WAIT_S, f"{what}; {self.last_words()}")
+        try:
+            wait_until(holds, WAIT_S, f"{what}; struck {self.struck()} times; {self.last_words()}")
+        finally:
+            nudge.cancel()
+
+    def _scan(self) -> None:
+        with suppress(LakewatchError):  # it may end meanwhile
+            self.ask("scan")
 
     def status_says(self, text: str) -> bool:
         """Whether a person is told so."""
