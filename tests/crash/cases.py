@@ -36,6 +36,8 @@ class Case:
     tolerated: int = 0
     """More decodes of one asset than the deaths explain."""
     models: bool = False
+    set_aside: str = ""
+    """What is damaged, and kept under a name that begins so."""
     retry: bool = False
     """What the fault parked is asked for again by a person."""
     world: Callable[[Subject], AbstractContextManager[Path]] | None = None
@@ -192,8 +194,8 @@ def places() -> Iterator[Case]:
     yield Case("disk full at the start", scenes.disk_full_at_start, "start", world=disk, tolerated=2)
     yield Case("queue locked by another process", scenes.queue_locked)
     yield Case("queue missing", scenes.queue_missing, "lost")
-    yield Case("queue truncated", scenes.queue_truncated, "lost")
-    yield Case("queue overwritten", scenes.queue_overwritten, "lost")
+    yield Case("queue truncated", scenes.queue_truncated, "lost", set_aside="queue.db.damaged-")
+    yield Case("queue overwritten", scenes.queue_overwritten, "lost", set_aside="queue.db.damaged-")
     yield Case("lake missing", scenes.lake_missing, "start", tolerated=1)
     yield Case("thumbnails missing", scenes.thumbnails_missing, "start")
     yield Case("rival commit: compaction", live, at="compact_commit.before", do="rival")

@@ -61,7 +61,7 @@ class Matrix:
                 subject.drain()
                 subject.ask("queue_retry")
             subject.drain()
-            oracle.examine(subject, fresh, before, case.decodes)
+            oracle.examine(subject, fresh, before, case.decodes, case.set_aside)
 
     def fresh(self, is_stale: bool, models: bool) -> Fresh:
         """Of the same files, by a daemon that nothing happens to. Made once for each kind of settings."""

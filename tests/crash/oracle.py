@@ -16,8 +16,9 @@ from tests.crash.corpus import originals
 from tests.crash.subject import Red, Subject
 
 Parked = list[tuple[str, str]]
+Originals = dict[str, tuple[str, int, int]]
 
-OURS = ("queue.db", "queue.db-wal", "queue.db-shm", "thumbnails.db", "lake", "models")
+OURS = ("queue.db-", "thumbnails.db", "lake", "models")
 """What a daemon that stopped leaves in its state directory, and nothing temporary."""
 
 
@@ -34,17 +35,18 @@ def parked(subject: Subject) -> Parked:
     return sorted((str(item["key"]), str(item["reason"])) for item in listing["items"])
 
 
-def examine(subject: Subject, fresh: Fresh, before: dict[str, tuple[str, int, int]], decodes: int = 1) -> None:
+def examine(subject: Subject, fresh: Fresh, before: Originals, decodes: int, set_aside: str) -> None:
     """Raises :class:`Red` with the first thing that differs. The daemon is drained and runs; it is stopped here.
 
-    ``decodes``: how often an asset may have been decoded, apart from once more for each death.
+    ``decodes``: how often an asset may have been decoded, apart from once more for each death. ``set_aside``: what was
+    damaged and is kept under another name, of which ``status`` tells.
     """
     if (found := parked(subject)) != fresh.parked:
         raise Red(f"parked: {found}, expected {fresh.parked}")
     status = subject.ask("status")
     if waiting := [line for line in status["queue"] if line["state"] != "parked"]:
         raise Red(f"still queued: {waiting}")
-    if status["problems"]:
+    if bool(status["problems"]) != bool(set_aside):
         raise Red(f"status tells of problems: {status['problems']}")
     subject.stop()
     compared = asyncio.run(compare(subject.live.state / "lake", fresh.lake))
@@ -52,7 +54,9 @@ def examine(subject: Subject, fresh: Fresh, before: dict[str, tuple[str, int, in
         raise Red("differs from a fresh index: " + "; ".join(map(str, compared.differences[:5])))
     if (a := shown(subject.live.state / "lake")) != (b := shown(fresh.lake)):
         raise Red(f"the view differs: {sorted(a ^ b)[:5]}")
-    if strays := [path.name for path in subject.live.state.iterdir() if path.name not in OURS]:
+    expected = (*OURS, set_aside or "lake")
+    names = (path.name for path in subject.live.state.iterdir())
+    if strays := [name for name in names if name != "queue.db" and not name.startswith(expected)]:
         raise Red(f"left behind in the state directory: {strays}")
     if strays := list(unreferenced(subject.live.state / "lake")):
         raise Red(f"left behind in the lake: {strays[:5]}")

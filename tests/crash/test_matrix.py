@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fnmatch
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from tests.crash import cases
 from tests.crash.matrix import Matrix
 from tests.crash.points import BY_NAME
+from tests.crash.subject import CHECKOUT
 
 EVERY_DAY = ("kill gold_assets.after", "kill ack_settle.after")
 """Between two tables of a commit, and in the middle of an ack."""
@@ -22,6 +25,13 @@ def test_every_point_names_a_function_of_the_product() -> None:
 def test_cases_have_names_of_their_own() -> None:
     names = [case.name for case in cases.matrix()]
     assert len(names) == len(set(names))
+
+
+def test_the_page_of_failures_names_cells_that_exist_and_every_cell_has_a_row() -> None:
+    named = set(re.findall(r"`crash: ([^`]+)`", (CHECKOUT / "docs" / "failures.md").read_text())) - {"PATTERN"}
+    cells = [case.name for case in cases.matrix()]
+    assert not [pattern for pattern in named if not fnmatch.filter(cells, pattern)]
+    assert not [cell for cell in cells if not any(fnmatch.fnmatch(cell, pattern) for pattern in named)]
 
 
 @pytest.mark.slow
