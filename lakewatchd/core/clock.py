@@ -22,3 +22,8 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+
+def asleep_s() -> float:
+    """How long the machine has been suspended since it was started. Grows by jumps: one means that it woke up."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)

@@ -15,6 +15,6 @@ class Visit:
     interval_s: float = 0.0
     """How long it was left alone before; grows while nothing changes."""
     mtime_ns: int = 0
-    """Of the directory when its names were last compared; 0 when they are to be compared in any case."""
+    """Of the directory when its names were last compared; 0 or less when they are to be compared in any case."""
     entries: int = 0
     """What lay in it then: what comparing it costs."""

@@ -117,6 +117,7 @@ class Daemon:
         What was derived from them is kept for ``keep_gone_days``: putting the root back costs no second embedding.
         """
         count = 0
+        await self.queue_thread(self.queue.polled.keep_only, tuple(self.sources))
         for root in await self.queue_thread(self.queue.seen.roots):
             places = self.queue.seen.under(root, "") if root not in self.sources else iter(())
             while keys := await self.queue_thread(_page, places):

@@ -29,7 +29,7 @@ from lakewatchd.daemon.patience import keep_reserve, patiently
 from lakewatchd.daemon.reload import reload
 from lakewatchd.daemon.report import Reporter
 from lakewatchd.daemon.watched import Watched
-from lakewatchd.daemon.wiring import KnownPlaces, QueueThread, RootFiles, ScanPast
+from lakewatchd.daemon.wiring import KnownPlaces, PollPlaces, QueueThread, RootFiles, ScanPast
 from lakewatchd.errors import ConfigError, FatalError, LakewatchError, PauseError, QueueDamaged, TransientError
 from lakewatchd.lake.reader import LakeReader
 from lakewatchd.lake.schema import Dims
@@ -233,6 +233,7 @@ def _connect(
             emit,
             clock,
             memory=memory,
+            poll_memory=PollPlaces(queue.polled, queue_thread),
             excluded=excluded,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -14,8 +14,10 @@ from lakewatchd.core.clock import Clock
 from lakewatchd.core.event import Change, FileEvent
 from lakewatchd.core.job import JobSpec
 from lakewatchd.core.pulse import Pulse
+from lakewatchd.core.visit import Visit
 from lakewatchd.errors import RootAway
 from lakewatchd.queue.database import Database
+from lakewatchd.queue.polled import PollStore
 from lakewatchd.queue.seen import SeenStore
 from lakewatchd.sources.live import RootSource
 from lakewatchd.stages import ingest
@@ -103,6 +105,35 @@ class ScanPast:
 
     def keep_identity(self, root: str, identity: str) -> None:
         self._thread.wait(self._writer.set_root_state, root, identity)
+
+
+class PollPlaces:
+    """``sources.polling.PollMemory`` over the queue's poll table, for threads: everything goes through the queue's."""
+
+    def __init__(self, polled: PollStore, thread: QueueThread) -> None:
+        self._polled = polled
+        self._thread = thread
+
+    def add(self, root: str, visits: Iterable[Visit]) -> None:
+        self._thread.wait(self._polled.add, root, visits)
+
+    def update(self, root: str, visits: Iterable[Visit]) -> None:
+        self._thread.wait(self._polled.update, root, visits)
+
+    def due(self, root: str, now: float, every_s: float, limit: int) -> Sequence[Visit]:
+        return self._thread.wait(self._polled.due, root, now, every_s, limit)
+
+    def next_due(self, root: str) -> float | None:
+        return self._thread.wait(self._polled.next_due, root)
+
+    def holds(self, root: str, directory: str) -> bool:
+        return self._thread.wait(self._polled.holds, root, directory)
+
+    def size(self, root: str) -> tuple[int, int]:
+        return self._thread.wait(self._polled.size, root)
+
+    def forget(self, root: str, directory: str = "") -> None:
+        self._thread.wait(self._polled.forget, root, directory)
 
 
 class RootFiles:

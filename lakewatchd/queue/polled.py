@@ -13,10 +13,12 @@ from lakewatchd.queue.database import Database
 
 _ADD = "INSERT OR IGNORE INTO poll (root, dir, due_at, interval_s, mtime_ns, entries) VALUES (?, ?, ?, ?, 0, 0)"
 _SET = "UPDATE poll SET due_at = ?, interval_s = ?, mtime_ns = ?, entries = ? WHERE root = ? AND dir = ?"
-_DUE = """
-    SELECT dir, due_at, interval_s, mtime_ns, entries FROM poll WHERE root = ? AND (due_at <= ? OR due_at > ?)
-    ORDER BY due_at LIMIT ?
+_COLUMNS = "dir, due_at, interval_s, mtime_ns, entries"
+_HOT = f"""
+    SELECT {_COLUMNS} FROM poll WHERE root = ? AND interval_s < ? AND due_at <= ? ORDER BY interval_s, due_at LIMIT ?
 """
+_DUE = f"SELECT {_COLUMNS} FROM poll WHERE root = ? AND due_at <= ? ORDER BY due_at LIMIT ?"
+_BEYOND = f"SELECT {_COLUMNS} FROM poll WHERE root = ? AND due_at > ? LIMIT ?"
 _BELOW = "DELETE FROM poll WHERE root = ? AND (dir = ? OR dir >= ? AND dir < ?)"
 
 
@@ -38,10 +40,15 @@ class PollStore:
         with self._db.transaction(durable=False) as run:
             run.executemany(_SET, rows)
 
-    def due(self, root: str, now: float, horizon: float, limit: int) -> list[Visit]:
-        """The longest overdue first. One due later than ``horizon`` was planned before the clock was set back."""
-        rows = self._db.rows(_DUE, (root, now, horizon, limit))
-        return [Visit(os.fsdecode(path), due, gap, int(mtime), entries) for path, due, gap, mtime, entries in rows]
+    def due(self, root: str, now: float, every_s: float, limit: int) -> list[Visit]:
+        """What waits longest, but half of it what is visited more often than ``every_s``, as long as there is any.
+
+        One that is due later than after ``every_s`` was planned before the clock was set back, and is due too.
+        """
+        rows = self._db.rows(_HOT, (root, every_s, now, (limit + 1) // 2))
+        rows += self._db.rows(_DUE, (root, now, limit)) + self._db.rows(_BEYOND, (root, now + every_s, limit))
+        found = {path: Visit(os.fsdecode(path), due, gap, int(mtime), n) for path, due, gap, mtime, n in rows}
+        return list(found.values())[:limit]
 
     def next_due(self, root: str) -> float | None:
         ((when,),) = self._db.rows("SELECT min(due_at) FROM poll WHERE root = ?", (root,))

@@ -16,40 +16,48 @@ The invariant: a change on disk is told, or covered by a scan that is still to c
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lakewatchd.config import WatchConfig
 from lakewatchd.core.asset import Version, path_text
-from lakewatchd.core.clock import Clock
+from lakewatchd.core.clock import Clock, asleep_s
 from lakewatchd.core.event import Change, FileEvent
 from lakewatchd.core.job import Priority
-from lakewatchd.errors import LakewatchError, RootAway, TimedOut
+from lakewatchd.errors import RootAway
 from lakewatchd.sources import roots
 from lakewatchd.sources.barrier import Barrier
 from lakewatchd.sources.coalesce import Buffer
+from lakewatchd.sources.ears import Ears
 from lakewatchd.sources.ignore import IgnoreRules
-from lakewatchd.sources.known import Known, ScanMemory, ScanOptions, ScanSummary
-from lakewatchd.sources.missing import RemovalGuard
+from lakewatchd.sources.known import Known, ScanMemory, ScanSummary
 from lakewatchd.sources.outlet import Emit, Outlet
 from lakewatchd.sources.place import Place
-from lakewatchd.sources.requests import ScanRequest, ScanRequests
+from lakewatchd.sources.polling import Found, Poller, PollMemory, PollStats
+from lakewatchd.sources.probe import Prober
 from lakewatchd.sources.roots import Root, RootHealth, RootState
-from lakewatchd.sources.scan import BATCH, Scanner
+from lakewatchd.sources.scan import BATCH
+from lakewatchd.sources.scanning import Scanning
 from lakewatchd.sources.settle import Settler, SettleStats
 from lakewatchd.sources.status import RootStatus, worst_problem
-from lakewatchd.sources.watch import start_watcher
-from lakewatchd.sources.watcher import Watcher, WatchProblem
+from lakewatchd.sources.strategy import Polls
 from lakewatchd.sources.worker import Worker
+
+_log = logging.getLogger(__name__)
 
 PACE_S = 0.05
 """Changes are taken from the buffer at most this often: a batch costs little more than one."""
 HEALTH_S = 5.0
-HEALTH_TIMEOUT_S = 15.0
 EMIT_RETRY_S = 5.0
 LOOK_TIMEOUT_S = 30.0
-MARK_TIMEOUT_S = 5.0
+CANARY_S = 300.0
+WOKE_S = 10.0
+"""A machine that was suspended for longer may have missed what others changed meanwhile."""
+MAX_LEFT_BEHIND = 32
+"""Threads that hang in a root. Beyond that it counts as away, however well it answers now."""
 
 
 class _WatchLost(Exception):
@@ -68,21 +76,26 @@ class RootSource:
         clock: Clock,
         *,
         memory: ScanMemory | None = None,
+        poll_memory: PollMemory | None = None,
         excluded: frozenset[tuple[int, int]] = frozenset(),
         rng: random.Random | None = None,
         health_s: float = HEALTH_S,
+        canary_s: float = CANARY_S,
+        asleep: Callable[[], float] = asleep_s,
         emit_retry_s: float = EMIT_RETRY_S,
     ) -> None:
         self.root = root
+        config = config if poll_memory is not None else replace(config, poll_s=0.0)
         self._config = config
         self._known = known
-        self._memory = memory
-        self._guard_rule = RemovalGuard(config.removal_share, config.removal_files)
         self._emit = Outlet(root.name, emit, emit_retry_s)
         self._clock = clock
         self._rng = rng or random.Random()
         self._health_s = health_s
-        self._rules = IgnoreRules(root.path, (*config.ignore, *root.rules), config.ignore_file, excluded)
+        self._canary_s = canary_s
+        self._asleep = asleep
+        own = (f"/{config.canary}",) if config.canary else ()
+        self._rules = IgnoreRules(root.path, (*config.ignore, *root.rules, *own), config.ignore_file, excluded)
         self._place = Place(root, self._rules, known, memory)
         self._health = RootHealth(RootState.STARTING)
         self._decided = asyncio.Event()  # present or away
@@ -92,16 +105,15 @@ class RootSource:
         self._buffer = Buffer(root.name, config.buffer_events, self._on_change)
         self._settler = Settler(root.name, config, self._place.version, clock)
         self._settle_stats = SettleStats(0, 0.0, 0)
-        self._watcher: Watcher | None = None
-        self._watch_failure: WatchProblem | None = None
-        self._full = ScanRequests()
-        self._sub = ScanRequests()
-        self._progress: dict[str, ScanSummary] = {}
-        self._last_scan: ScanSummary | None = None
+        self._poller = (
+            Poller(root, config, poll_memory, clock, self._look_at, self._rng) if poll_memory is not None else None
+        )
+        self._ears = Ears(root, config, self._rules, self._buffer, self._poller.add if self._poller else _ignore)
+        self._scans = Scanning(self._place, config, known, memory, clock, self._buffer, self._emit, self._ears.cover)
+        self._polls = Polls.NOTHING
         self._barrier = Barrier()
-        self._past_overflows = 0
-        self._removals_told = 0
-        self._workers = {name: Worker(f"{root.name}-{name}") for name in ("full", "sub", "settle", "health", "look")}
+        self._prober = Prober(root)
+        self._workers = {name: Worker(f"{root.name}-{name}") for name in ("settle", "look")}
 
     # --- for the rest of the daemon --------------------------------------------------------------------------
 
@@ -138,7 +150,7 @@ class RootSource:
         self.local_path(directory)
         if not accept_removals:
             self._require_root()
-        request = self._request(directory, priority, accept_removals)
+        request = self._scans.request(directory, priority, accept_removals)
         self._poke.set()
         return await asyncio.shield(request.done)
 
@@ -149,35 +161,48 @@ class RootSource:
         """
         await self._decided.wait()
         self._require_root()
-        if not await self._events_arrived():
-            self._request("", Priority.CHANGED)
+        if not self._ears.tells_all or not await self._ears.heard_all():
+            self._scans.request("", Priority.CHANGED)
         await self._settled()
-        open_scans = [request.done for request in (*self._full.open, *self._sub.open)]
+        open_scans = [request.done for request in (*self._scans.full.open, *self._scans.sub.open)]
         await asyncio.gather(*(asyncio.shield(done) for done in open_scans))
         await self._settled()
 
     @property
     def status(self) -> RootStatus:
-        watcher, stats = self._watcher, self._settle_stats
-        watch = self._watch_failure or (watcher.problem if watcher else None)
-        problem = self._emit.problem or worst_problem(self.root.name, self._last_scan, watch, self._rules.problems)
+        ears, stats, scans = self._ears, self._settle_stats, self._scans
+        polled = self._poller.stats if self._poller else PollStats()
+        problem = self._emit.problem or worst_problem(self.root.name, scans.last, ears.problem, self._rules.problems)
         return RootStatus(
             name=self.root.name,
             path=path_text(str(self.root.path)),
             state=self._health.state,
             reason=self._health.reason,
-            watching=self._watching(),
-            watched=watcher.watched if watcher else 0,
-            last_scan=self._last_scan,
-            scanning=self._progress.get("full") or self._progress.get("sub"),
+            watching="" if self._health.is_away else ears.strategy.text,
+            tier=ears.tier,
+            why_not=ears.why_not,
+            watched=ears.watched,
+            unwatched=ears.unwatched,
+            polled=polled,
+            last_scan=scans.last,
+            scanning=scans.progress,
             settling=stats.settling,
             settling_oldest_s=stats.oldest_s,
             events=self._buffer.seen,
             collapsed=self._buffer.collapsed + stats.collapsed,
-            overflows=self._past_overflows + (watcher.overflows if watcher else 0),
+            overflows=ears.overflows,
+            canary_failures=ears.canary_failures,
+            left_behind=self.left_behind,
             problem=problem.reason if problem else "",
             hint=problem.hint if problem else "",
         )
+
+    @property
+    def left_behind(self) -> int:
+        """Threads that hang in the file system of the root."""
+        workers = sum(worker.left_behind for worker in self._workers.values())
+        poller = self._poller.left_behind if self._poller else 0
+        return workers + poller + self._prober.left_behind + self._scans.left_behind + self._ears.left_behind
 
     # --- states ----------------------------------------------------------------------------------------------
 
@@ -187,15 +212,23 @@ class RootSource:
         try:
             while True:
                 self._poke.clear()
-                health = await self._probe(self._place.recognise, self._full.accepts_removals)
+                health = await self._recognise()
                 if not health.is_away:
                     health = await self._serve(health)
                 self._go_away(health)
                 await _wait(self._poke, self._health_s)
         finally:
             self._fail_waiting(RootAway(f"root {self.root.name!r} is not served any more"))
-            for worker in self._workers.values():
-                worker.close()
+            self._close_workers()
+            self._prober.close()
+
+    async def _recognise(self) -> RootHealth:
+        health = await self._prober.ask(self._place.recognise, self._scans.full.accepts_removals)
+        if not health.is_away and (left := self.left_behind) > MAX_LEFT_BEHIND:
+            return RootHealth(
+                RootState.AWAY, f"{left} calls hang in it", f"mend {self.root.path}, or restart lakewatchd"
+            )
+        return health
 
     async def _serve(self, health: RootHealth) -> RootHealth:
         """The root is there. Returns what is wrong once it is not."""
@@ -205,13 +238,12 @@ class RootSource:
         self._buffer.drain()  # whatever waited is covered by the scan that comes now
         self._decided.set()
         try:
-            await self._start_watch()
-            self._request("", Priority.BACKFILL)
+            await self._ears.start(health.identity.file_system if health.identity else "")
+            self._scans.request("", Priority.BACKFILL)
+            self._polls = self._ears.strategy.polls
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._follow())
-                group.create_task(self._scan_all())
-                group.create_task(self._scan_dirty())
-                group.create_task(self._guard())
+                for task in (self._follow, self._scan_all, self._scan_dirty, self._guard, self._prove, self._poll):
+                    group.create_task(task())
         except* RootAway as away:
             error = _first(away)
             reason = error.message.removeprefix(f"root {self.root.name!r} ")
@@ -219,55 +251,62 @@ class RootSource:
         except* _WatchLost:
             health = RootHealth(RootState.STARTING)
         finally:
-            await self._stop_watch()
-            for worker in self._workers.values():  # one may hang in the root: begin again with new ones
-                worker.close()
+            await self._ears.stop()
+            self._close_workers()
         return health
+
+    def _close_workers(self) -> None:
+        """One may hang in the root: begin again with new ones."""
+        for worker in self._workers.values():
+            worker.close()
+        self._scans.close()
+        if self._poller is not None:
+            self._poller.close()
 
     def _go_away(self, health: RootHealth) -> None:
         self._health = health
-        self._progress.clear()
         if health.is_away:
             self._decided.set()
             self._fail_waiting(self._away_error(), keep_accepting=True)
             return
         self._decided.clear()
-        self._full.requeue()
-        self._sub.requeue()
+        self._scans.full.requeue()
+        self._scans.sub.requeue()
 
     async def _guard(self) -> None:
-        """Notices a root that goes away without an event, and a watch that ends."""
+        """Notices a root that goes away without an event, a watch that ends, and a machine that slept."""
+        asleep = self._asleep()
         while True:
             await asyncio.sleep(self._health_s)
             # A local tree that was emptied was seen to be emptied, so being empty alone is no reason there
-            health = await self._probe(self._place.health, self._is_remote)
+            health = await self._prober.ask(self._place.health, self._place.is_remote)
             if health.is_away:
                 raise health.error(self.root.name)
-            if self._watcher is not None and not self._watcher.is_alive:
+            if self._ears.is_lost:
                 raise _WatchLost
+            before, asleep = asleep, self._asleep()
+            if asleep - before > WOKE_S:
+                _log.info("woke up after %.0f s: comparing all", asleep - before, extra={"root": self.root.name})
+                self._scans.request("", Priority.CHANGED)
 
-    async def _probe(self, question: Callable[[bool], RootHealth], argument: bool) -> RootHealth:
-        try:
-            return await self._workers["health"].run_within(HEALTH_TIMEOUT_S, question, argument)
-        except TimedOut:
-            return RootHealth(RootState.AWAY, "does not answer", f"check the server behind {self.root.path}")
+    async def _prove(self) -> None:
+        """Ask now and then whether events arrive."""
+        while True:
+            await self._ears.prove()
+            await self._adopt()
+            await asyncio.sleep(self._canary_s)
 
-    async def _start_watch(self) -> None:
-        self._watch_failure = None
-        try:
-            self._watcher = await self._workers["settle"].run(start_watcher, self.root, self._rules, self._buffer)
-        except LakewatchError as exc:
-            self._watch_failure = WatchProblem(exc.message, exc.hint or "")
-
-    async def _stop_watch(self) -> None:
-        watcher, self._watcher = self._watcher, None
-        if watcher is not None:
-            self._past_overflows += watcher.overflows
-            worker = Worker(f"{self.root.name}-stop")
-            try:
-                await asyncio.shield(worker.run(watcher.stop))
-            finally:
-                worker.close()
+    async def _adopt(self) -> None:
+        """Do what the strategy of this moment asks for, where it is another than before."""
+        before, strategy = self._polls, self._ears.strategy
+        if strategy.polls is before:
+            return
+        self._polls = strategy.polls
+        _log.info("now %s", strategy.text, extra={"root": self.root.name})
+        if strategy.polls is Polls.ALL:  # a scan hands every directory to the poller, and finds what was missed
+            self._scans.request("", Priority.CHANGED)
+        elif strategy.polls is Polls.NOTHING and self._poller is not None:
+            await self._poller.forget()
 
     # --- changes ---------------------------------------------------------------------------------------------
 
@@ -292,115 +331,55 @@ class RootSource:
         files = [event for event in events if event.change is not Change.DIRTY]
         removals = sum(event.change is Change.REMOVED for event in files)
         if removals:
-            health = await self._probe(self._place.health, False)
+            health = await self._prober.ask(self._place.health, False)
             if health.is_away:  # they are not deleted: all of it is gone
                 raise health.error(self.root.name)
         if removals and await self._is_suspicious(removals):
             files = [event for event in files if event.change is not Change.REMOVED]
-            self._request("", Priority.CHANGED)
+            self._scans.request("", Priority.CHANGED)
         else:
-            self._removals_told += removals
+            self._scans.removals_told += removals
         for start in range(0, len(files), BATCH):
             await self._emit(files[start : start + BATCH])
         for event in events:
             if event.change is Change.DIRTY:
-                self._request(event.key.path, event.priority)
+                self._scans.request(event.key.path, event.priority)
 
     async def _is_suspicious(self, removals: int) -> bool:
         """Where the kernel saw every deletion happen, it is believed. A server or a FUSE program that loses its disk
         reports the files as gone, too: there a scan of all has to judge."""
-        guard = self._guard_rule
-        if not self._is_remote or removals < guard.files:
+        guard = self._scans.guard
+        if not self._place.is_remote or removals < guard.files:
             return False
         return removals > guard.share * await self._workers["settle"].run(self._known.count, self.root.name)
 
-    # --- scans -----------------------------------------------------------------------------------------------
-
-    def _request(self, directory: str, priority: Priority, accept_removals: bool = False) -> ScanRequest:
-        return (self._sub if directory else self._full).add(directory, priority, accept_removals)
+    # --- scans and polls -------------------------------------------------------------------------------------
 
     async def _scan_all(self) -> None:
         while True:
-            rescan_s = self._config.rescan_s * self._rng.uniform(0.75, 1.25)  # so that roots do not scan together
-            request = await self._full.next(rescan_s)
-            if request is None:
-                self._request("", Priority.BACKFILL)
-                continue
-            heard = self._buffer.removals
-            self._last_scan = await self._scan(request, "full")
-            self._removals_told = heard  # all that was heard of by then is told, or held, or was never known
-            self._full.finish(request, self._last_scan)
-            await self._prune()
+            await self._scans.run_full(await self._scans.next_full(self._rng))
+            self._ears.finish_scan()
+            await self._ears.prune()
+            await self._adopt()
+            if self._poller is not None:
+                self._poller.wake()
 
     async def _scan_dirty(self) -> None:
         while True:
-            request = await self._sub.next()
+            request = await self._scans.sub.next()
             if request is not None:
-                summary = await self._scan(request, "sub")
-                if summary.held_back:
-                    self._request("", Priority.CHANGED)  # what left this directory may lie in another
-                self._sub.finish(request, summary)
-                await self._prune()
+                await self._scans.run_sub(request)
+                await self._ears.prune()
 
-    async def _scan(self, request: ScanRequest, lane: str) -> ScanSummary:
-        witnessed = 0 if self._is_remote else max(0, self._buffer.removals - self._removals_told)
-        options = ScanOptions(priority=request.priority, accept_removals=request.accept_removals, witnessed=witnessed)
-        check_empty = not request.directory and not request.accept_removals
-        scan = self._scanner(check_empty).scan(request.directory, options, lambda s: self._progress.update({lane: s}))
-        batches = iter(scan)
-        try:
-            while (batch := await self._workers[lane].run(next, batches, None)) is not None:
-                await self._tell(batch)
-        finally:
-            scan.stop()
-            self._progress.pop(lane, None)
-        if request.directory:
-            self._removals_told += scan.summary.removed
-        return scan.summary
+    async def _poll(self) -> None:
+        if self._poller is not None and self._config.poll_s:
+            await self._poller.run()
 
-    async def _tell(self, batch: Sequence[FileEvent]) -> None:
-        """Emit, but let a file that changed just now settle first: it may be half written."""
-        young_ns = int((self._clock.now() - self._config.settle_open_s) * 1e9)
-        quiet = []
-        for event in batch:
-            if event.version is not None and event.version.mtime_ns > young_ns:
-                self._buffer.add(event)
-            else:
-                quiet.append(event)
-        if quiet:
-            await self._emit(quiet)
-
-    def _scanner(self, check_empty: bool) -> Scanner:
-        watcher, identity = self._watcher, self._place.identity
-        is_stable = identity is None or identity.has_stable_inodes
-        return Scanner(
-            self.root,
-            self._rules,
-            self._known,
-            self._clock,
-            health=lambda: self._place.health(check_empty),
-            on_directory=watcher.cover if watcher else lambda path: None,
-            memory=self._memory,
-            guard=self._guard_rule,
-            compare_inodes=is_stable,
-            compare_ctime=is_stable,
-        )
-
-    async def _prune(self) -> None:
-        if self._watcher is not None:
-            await self._workers["settle"].run(self._watcher.prune)
+    async def _look_at(self, directory: str, is_news: bool) -> Found:
+        assert self._poller is not None
+        return await self._scans.look(directory, is_news, self._poller.is_new)
 
     # --- waiting ---------------------------------------------------------------------------------------------
-
-    async def _events_arrived(self) -> bool:
-        """All changes made until now are in the buffer. False when the kernel cannot tell, and a scan must."""
-        watcher = self._watcher
-        if watcher is None or watcher.problem is not None or self._is_remote:
-            return False
-        loop, passed = asyncio.get_running_loop(), asyncio.Event()
-        if not watcher.mark(lambda: loop.call_soon_threadsafe(passed.set)):
-            return False
-        return await _wait(passed, MARK_TIMEOUT_S)
 
     async def _settled(self) -> None:
         self._require_root()
@@ -408,7 +387,7 @@ class RootSource:
         await self._barrier.wait()
 
     def _fail_waiting(self, error: RootAway, *, keep_accepting: bool = False) -> None:
-        for requests in (self._full, self._sub):
+        for requests in (self._scans.full, self._scans.sub):
             requests.fail_all(error, keep_accepting=keep_accepting)
         self._barrier.fail(error)
 
@@ -419,17 +398,9 @@ class RootSource:
     def _away_error(self) -> RootAway:
         return self._health.error(self.root.name)
 
-    # --- status ----------------------------------------------------------------------------------------------
 
-    @property
-    def _is_remote(self) -> bool:
-        """Others may change files there without the kernel telling us."""
-        return self._place.identity is not None and self._place.identity.is_remote
-
-    def _watching(self) -> str:
-        if self._watcher is None or not self._watcher.is_alive:
-            return "rescans only"
-        return "events and rescans" if self._is_remote else "events"
+def _ignore(directory: str) -> None:
+    """Without a memory there is no polling."""
 
 
 async def _wait(event: asyncio.Event, timeout_s: float | None) -> bool:

@@ -28,9 +28,14 @@ class Place:
     def __init__(self, root: Root, rules: IgnoreRules, known: Known, memory: ScanMemory | None = None) -> None:
         self.root = root
         self.identity: Identity | None = None
-        self._rules = rules
+        self.rules = rules
         self._known = known
         self._memory = memory
+
+    @property
+    def is_remote(self) -> bool:
+        """Others may change files there without the kernel telling us."""
+        return self.identity is not None and self.identity.is_remote
 
     def health(self, check_empty: bool) -> RootHealth:
         """Is it still what was recognised? ``check_empty``: an empty root is away while files are known in it."""
@@ -88,7 +93,7 @@ class Place:
             raise NotReadable(f"{path_text(path)} cannot be read: {exc.strerror}") from exc
         if version is None and (health := self.health(check_empty=False)).is_away:
             raise health.error(self.root.name)
-        return None if version is None or self._rules.why_ignored(path) is not None else version
+        return None if version is None or self.rules.why_ignored(path) is not None else version
 
     def why_left_out(self, path: str) -> str | None:
         """By what it is, or by rule, with the ignore files as they are now. Raises :class:`NotReadable`."""
@@ -96,5 +101,5 @@ class Place:
             status = roots.lstat_inside(self.root, path)
         except OSError as exc:
             raise NotReadable(f"{path_text(path)} cannot be read: {exc.strerror}") from exc
-        special = self._rules.why_special(status) if status is not None else None
-        return special or self._rules.why_ignored(path, status is not None and stat.S_ISDIR(status.st_mode))
+        special = self.rules.why_special(status) if status is not None else None
+        return special or self.rules.why_ignored(path, status is not None and stat.S_ISDIR(status.st_mode))

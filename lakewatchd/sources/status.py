@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lakewatchd.sources.known import ScanSummary
+from lakewatchd.sources.polling import PollStats
 from lakewatchd.sources.roots import RootState
 from lakewatchd.sources.watcher import WatchProblem
 
@@ -20,9 +21,16 @@ class RootStatus:
     reason: str
     """Why it is away, else empty."""
     watching: str
-    """``events``, ``events and rescans`` where others may change files unseen, or ``rescans only``."""
+    """The strategy and its reason, for people; empty while away."""
+    tier: str
+    """What tells of changes, such as ``inotify``; empty when nothing does."""
+    why_not: tuple[str, ...]
+    """Why not a better tier."""
     watched: int
-    """Directories the kernel tells us of."""
+    """Directories the kernel tells us of one by one; 0 where it needs no watch for each."""
+    unwatched: int
+    """Directories that should be watched and cannot be."""
+    polled: PollStats
     last_scan: ScanSummary | None
     """The last scan of all of it."""
     scanning: ScanSummary | None
@@ -35,6 +43,10 @@ class RootStatus:
     """Of these, how many were told of their directory because of a flood."""
     overflows: int
     """How often the kernel lost changes, each followed by a scan."""
+    canary_failures: int
+    """How often events were found not to arrive."""
+    left_behind: int
+    """Threads that hang in its file system."""
     problem: str
     hint: str
 

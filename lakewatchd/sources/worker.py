@@ -24,17 +24,38 @@ _Job = tuple[Callable[[], Any], asyncio.AbstractEventLoop, "asyncio.Future[Any]"
 
 
 class Worker:
-    """Starts its thread on the first call. Use from one event loop."""
+    """Starts its thread on the first call. Use from one event loop.
 
-    def __init__(self, name: str) -> None:
+    No more than ``limit`` threads of :meth:`run_within` are left behind: beyond that its calls fail at once.
+    """
+
+    def __init__(self, name: str, limit: int = 4) -> None:
         self._name = name
+        self._limit = limit
         self._jobs: queue.SimpleQueue[_Job | None] | None = None
+        self._thread: threading.Thread | None = None
+        self._left: list[threading.Thread] = []
+
+    @property
+    def left_behind(self) -> int:
+        """Threads that hang, or end in this moment."""
+        self._left = [thread for thread in self._left if thread.is_alive()]
+        return len(self._left)
+
+    @property
+    def is_exhausted(self) -> bool:
+        return self._jobs is None and self.left_behind >= self._limit
+
+    def forgive(self) -> None:
+        """Stop counting what hangs: the place is another one now."""
+        self._left.clear()
 
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The result of the call. When cancelled, the call is left to end by itself."""
         if self._jobs is None:
             self._jobs = queue.SimpleQueue()
-            threading.Thread(target=_work, args=(self._jobs,), name=self._name, daemon=True).start()
+            self._thread = threading.Thread(target=_work, args=(self._jobs,), name=self._name, daemon=True)
+            self._thread.start()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._jobs.put((lambda: call(*args, **kwargs), loop, future))
@@ -42,6 +63,8 @@ class Worker:
 
     async def run_within(self, timeout_s: float, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """As :meth:`run`. Raises :class:`TimedOut` after ``timeout_s``; later calls get a new thread."""
+        if self.is_exhausted:
+            raise TimedOut(f"{self._limit} calls hang already")
         try:
             async with asyncio.timeout(timeout_s):
                 return await self.run(call, *args, **kwargs)
@@ -54,6 +77,9 @@ class Worker:
         if self._jobs is not None:
             self._jobs.put(None)
             self._jobs = None
+        if self._thread is not None:
+            self._left.append(self._thread)
+            self._thread = None
 
 
 def _work(jobs: queue.SimpleQueue[_Job | None]) -> None:

@@ -120,7 +120,7 @@ async def test_what_lies_there_and_what_comes_later(base: Path, lake: Lake) -> N
         status = source.status
         assert status.state is RootState.PRESENT and status.problem == "" and status.settling == 0
         assert status.last_scan is not None and status.last_scan.is_finished
-        assert status.watched >= 2 or status.watching == "events and rescans"
+        assert status.watched >= 2 or "polled" in status.watching
 
 
 async def test_mkdir_and_write_at_once_loses_nothing(base: Path, lake: Lake) -> None:
@@ -283,7 +283,7 @@ async def test_a_flood_collapses_and_still_loses_nothing(base: Path, lake: Lake)
 async def test_an_overflow_of_the_kernels_queue_is_followed_by_a_scan(base: Path, lake: Lake) -> None:
     async with alive(base, lake) as source:
         await source.wait_caught_up()
-        watcher = source._watcher
+        watcher = source._ears._watcher
         assert isinstance(watcher, InotifyWatcher)
         limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
         with watcher._lock:  # the watch thread waits here while the kernel's queue runs over
@@ -297,11 +297,11 @@ async def test_an_overflow_of_the_kernels_queue_is_followed_by_a_scan(base: Path
 async def test_a_dead_watch_thread_is_replaced_and_scanned_after(base: Path, lake: Lake) -> None:
     async with alive(base, lake) as source:
         await source.wait_caught_up()
-        first = source._watcher
+        first = source._ears._watcher
         assert isinstance(first, InotifyWatcher) and first._inotify is not None
         first._inotify.stop()
         make_tree(base, {"unheard.jpg": "x"})
-        await until(lambda: source._watcher not in (None, first))
+        await until(lambda: source._ears._watcher not in (None, first))
         await source.wait_caught_up()
         assert "unheard.jpg" in lake.files
 
@@ -316,7 +316,10 @@ async def test_without_inotify_rescans_find_everything(base: Path, lake: Lake, m
         make_tree(base, {"n/new.jpg": "x"})
         await source.wait_caught_up()
         assert "n/new.jpg" in lake.files
-        assert source.status.watching == "rescans only" and "max_user_instances" in source.status.hint
+        assert (
+            source.status.watching.startswith("rescan every 60 min: changes cannot be")
+            and "max_user_instances" in source.status.hint
+        )
 
 
 async def test_look_tells_files_from_everything_else(base: Path, lake: Lake) -> None:
