@@ -32,7 +32,7 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--accept-removals",
         action="store_true",
-        help="files that are missing were deleted on purpose, however many they are",
+        help="what is missing was deleted on purpose, however much it is, and the root is the right one",
     )
     parser.add_argument("--json", action="store_true", help="for scripts")
     parser.set_defaults(func=run)
@@ -64,4 +64,10 @@ def _sentence(scan: ScanView) -> str:
     if scan.problem:
         return f"{scan.root}: {scan.problem}"
     found = f"{scan.changed:,} new or changed, {scan.removed:,} gone"
-    return f"{scan.root}: {scan.files:,} files in {duration_text(scan.duration_s)}; {found}"
+    sentence = f"{scan.root}: {scan.files:,} files in {duration_text(scan.duration_s)}; {found}"
+    if scan.held:
+        sentence += (
+            f"; {scan.held:,} are missing at once and kept: if they were deleted,"
+            f" lakewatchd scan {scan.root} --accept-removals"
+        )
+    return sentence

@@ -48,8 +48,9 @@ class PathKey:
         return f"{self.root}:{path_text(self.path)}"
 
 
-MAX_CALM = 13
-"""2 ** 13 hours are most of a year."""
+FREE_CALM = 3
+MAX_CALM = 16
+"""2 ** (16 - 3) hours are most of a year."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +77,12 @@ class Version:
         return mine == theirs
 
     def is_worth_reading(self, now_s: float) -> bool:
-        """May a ctime that moved be a reason to read the file again? Each time in vain doubles the wait from an hour,
-        so that a file whose ctime moves by itself is read less and less, and a change is found all the same."""
-        return not self.calm or abs(now_s - self.ctime_ns / 1e9) >= 3600 * 2.0 ** min(self.calm, MAX_CALM)
+        """May a ctime that moved be a reason to read the file again? After some times in vain each further one doubles
+        the wait since this ctime, so that a file whose ctime moves by itself (a backup that links it every night) is
+        read less and less, and a change is found all the same."""
+        if self.calm <= FREE_CALM:
+            return True
+        return abs(now_s - self.ctime_ns / 1e9) >= 3600 * 2.0 ** (min(self.calm, MAX_CALM) - FREE_CALM)
 
     @classmethod
     def of(cls, stat: os.stat_result) -> Version:

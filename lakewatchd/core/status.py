@@ -193,6 +193,8 @@ class ScanView:
     removed: int
     duration_s: float
     problem: str = ""
+    held: int = 0
+    """Files that are missing all at once and were kept: see ``--accept-removals``."""
 
 
 @dataclass(frozen=True, slots=True)

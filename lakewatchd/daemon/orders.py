@@ -87,7 +87,8 @@ async def _scan_one(source: RootSource, accept_removals: bool) -> ScanView:
         done = await source.request_scan(accept_removals=accept_removals)
     except RootAway as exc:
         return ScanView(source.root.name, 0, 0, 0, 0.0, problem=exc.message)
-    return ScanView(source.root.name, done.seen, done.added + done.modified, done.removed, done.duration_s)
+    changed = done.added + done.modified
+    return ScanView(source.root.name, done.seen, changed, done.removed, done.duration_s, held=done.held_back)
 
 
 async def _queue_list(daemon: Daemon, args: Json) -> Json:

@@ -230,15 +230,82 @@ def test_a_removal_that_came_back_is_not_told(lab: Lab) -> None:
     assert lab.changes() == set()
 
 
-def test_many_files_missing_at_once_are_held_back_until_a_person_says_so(tmp_path: Path) -> None:
-    lab = Lab(make_tree(tmp_path / "root", {f"d{i % 3}/{i}": "" for i in range(300)}))
+def known(lab: Lab, path: str) -> Version:
+    return lab.known.files[path]
+
+
+@pytest.mark.parametrize(
+    ("files", "lost", "held"), [(300, 60, 0), (300, 61, 61), (100, 49, 0), (100, 50, 50), (49, 48, 0)]
+)
+def test_a_great_loss_is_held_until_a_person_says_so(tmp_path: Path, files: int, lost: int, held: int) -> None:
+    lab = Lab(make_tree(tmp_path / "root", {f"d/{i}": "" for i in range(files)}))
     lab.run()
-    shutil.rmtree(lab.base / "d0")
-    shutil.rmtree(lab.base / "d1")
+    for i in range(lost):
+        (lab.base / f"d/{i}").unlink()
+    for directory in ("d", ""):  # wherever it is noticed
+        batches = [event for batch in lab.scanner.scan(directory) for event in batch]
+        assert len(batches) == (0 if held else lost)
+    told = lab.changes()
+    assert lab.summary is not None and lab.summary.held_back == held
+    assert len(told) == (0 if held else lost)
+    assert len(lab.changes(options=ScanOptions(accept_removals=True))) == held
     assert lab.changes() == set()
-    assert lab.summary is not None and lab.summary.held_back == 200
-    (lab.base / "d2").rename(lab.base / "elsewhere")  # moved files are not missing
-    assert len(lab.changes(options=ScanOptions(accept_removals=True))) == 400
+
+
+def test_deletions_that_were_heard_of_are_no_surprise(tmp_path: Path) -> None:
+    lab = Lab(make_tree(tmp_path / "root", {"stays": "", **{f"d/{i}": "" for i in range(300)}}))
+    lab.run()
+    shutil.rmtree(lab.base / "d")
+    assert lab.changes(options=ScanOptions(witnessed=200)) == set()
+    assert len(lab.changes(options=ScanOptions(witnessed=290))) == 300
+
+
+def test_most_files_missing_and_as_many_others_new_is_another_disk(tmp_path: Path) -> None:
+    lab = Lab(make_tree(tmp_path / "root", {f"old/{i}": "" for i in range(300)}))
+    lab.run()
+    shutil.rmtree(lab.base / "old")
+    make_tree(lab.base, {f"new/{i}": "other content" for i in range(300)})
+    assert {change for _, change in lab.changes()} == {A}
+    assert lab.summary is not None and lab.summary.held_back == 300
+
+
+@pytest.mark.parametrize("mtime_ns", [0, -1, 1, 1 << 62, 2**33 * 10**9])
+def test_any_time_is_just_a_number(lab: Lab, mtime_ns: int) -> None:
+    lab.run()
+    os.utime(lab.base / "a.jpg", ns=(0, mtime_ns))
+    assert lab.changes() == {("a.jpg", M)}
+    assert lab.changes() == set()
+
+
+def test_an_edit_that_restores_size_and_time_is_found_last_of_all(lab: Lab) -> None:
+    lab.run()
+    status = (lab.base / "a.jpg").stat()
+    (lab.base / "a.jpg").write_text("X")
+    os.utime(lab.base / "a.jpg", ns=(0, status.st_mtime_ns))
+    (event,) = lab.run(options=ScanOptions(priority=Priority.ASKED))
+    assert (event.key.path, event.change, event.priority) == ("a.jpg", M, Priority.ENRICHMENT)
+    assert lab.run() == []
+    lab.scanner.compare_ctime = False
+    lab.known.files["a.jpg"] = replace(known(lab, "a.jpg"), ctime_ns=1)
+    assert lab.run() == []
+
+
+def test_a_ctime_that_moves_by_itself_is_looked_into_less_and_less(lab: Lab) -> None:
+    lab.run()
+    clock = lab.scanner.clock
+    assert isinstance(clock, FakeClock)
+    old = replace(known(lab, "a.jpg"), ctime_ns=int(clock.now() * 1e9))
+    for calm, hours in ((3, 0), (4, 2), (5, 4), (16, 8192), (99, 8192)):
+        lab.known.files["a.jpg"] = replace(old, calm=calm, ctime_ns=int((clock.now() - hours * 3600) * 1e9))
+        assert [event.key.path for batch in lab.scanner.scan("") for event in batch] == ["a.jpg"]
+        lab.known.files["a.jpg"] = replace(old, calm=calm, ctime_ns=int((clock.now() - hours * 3599) * 1e9))
+        assert len([event for batch in lab.scanner.scan("") for event in batch]) == (calm == 3)
+
+
+def test_an_unknown_ctime_is_no_change(lab: Lab) -> None:
+    lab.run()
+    lab.known.files["a.jpg"] = replace(known(lab, "a.jpg"), ctime_ns=0)
+    assert lab.run() == []
 
 
 def test_a_rename_of_most_files_is_no_loss(tmp_path: Path) -> None:
