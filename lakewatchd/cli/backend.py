@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from lakewatchd.config import Config
 from lakewatchd.control import ask
-from lakewatchd.core.status import Explanation, QueueListing, Reloaded, ScanListing, Status
+from lakewatchd.core.status import AuditListing, Explanation, QueueListing, Reloaded, ScanListing, Status
 from lakewatchd.core.wire import from_json
 from lakewatchd.errors import DaemonDown, LakewatchError
 
@@ -53,6 +53,16 @@ def scan(config: Config, root: str | None, *, accept_removals: bool = False) -> 
 def reload(config: Config) -> Reloaded:
     """Has the daemon read its configuration again. Raises :class:`ConfigError` when that is wrong."""
     return _typed(Reloaded, ask(config.socket_path, "reload", timeout_s=None))
+
+
+def audit(config: Config, root: str | None, limit: int) -> AuditListing:
+    """Every file, by the daemon, or by its files when it is down."""
+    try:
+        return _typed(AuditListing, ask(config.socket_path, "audit", timeout_s=None, root=root, limit=limit))
+    except DaemonDown:
+        from lakewatchd.daemon.accounts import audit_from_files
+
+        return audit_from_files(config, root, limit)
 
 
 def order(config: Config, op: str, **args: object) -> int:

@@ -20,7 +20,7 @@ from lakewatchd.core.nearest import did_you_mean
 from lakewatchd.errors import LakewatchError
 from lakewatchd.telemetry import one_line
 
-COMMANDS = ("run", "status", "reload", "scan", "queue", "explain", "check", "mount", "taxonomy", "models")
+COMMANDS = ("run", "status", "reload", "scan", "queue", "explain", "audit", "check", "mount", "taxonomy", "models")
 
 _EPILOG = """\
 exit codes:

@@ -12,7 +12,9 @@ from rich.text import Text
 from lakewatchd.cli.output import safe, size_text
 from lakewatchd.core.clock import Clock, SystemClock
 from lakewatchd.core.status import (
+    AuditListing,
     Explanation,
+    Gap,
     Layer,
     ModelView,
     ParkedGroup,
@@ -56,6 +58,28 @@ def queue_view(listing: QueueListing) -> RenderableType:
     if listing.total > len(listing.items):
         parts.append(Text(f"… and {listing.total - len(listing.items):,} more (--limit)", style="dim"))
     return Group(*parts)
+
+
+def audit_view(listing: AuditListing) -> RenderableType:
+    """``lakewatchd audit``: each root with its counts, then what is wrong, then one sentence."""
+    parts: list[RenderableType] = []
+    for root in listing.roots:
+        sign, colour = ("!", "yellow") if root.gap_count or root.problem else ("✓", "green")
+        line = safe(f"{sign} ", colour).append(safe(f"{root.root}: ", "bold")).append(safe(root.summary))
+        parts.append(line.append(safe(f"  ({root.problem})")) if root.problem else line)
+        parts += _gap_lines(root.gaps, root.gap_count)
+    if listing.lake_gaps:
+        parts.append(safe("! lake", "yellow"))
+        parts += _gap_lines(listing.lake, listing.lake_gaps)
+    verdict = f"{listing.gap_count:,} not accounted for" if listing.gap_count else "every file is accounted for"
+    parts.append(safe(f"{verdict}; {listing.queued:,} jobs queued to look again" if listing.queued else verdict))
+    return Group(*parts)
+
+
+def _gap_lines(gaps: tuple[Gap, ...], count: int) -> Iterator[RenderableType]:
+    yield from (safe(f"    {gap.path}: {gap.problem}") for gap in gaps)
+    if count > len(gaps):
+        yield Text(f"    … and {count - len(gaps):,} more (--limit)", style="dim")
 
 
 def explanation_view(told: Explanation) -> RenderableType:

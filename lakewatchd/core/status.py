@@ -6,6 +6,7 @@ names were made printable by :func:`lakewatchd.core.asset.path_text` before they
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 
 
@@ -30,6 +31,8 @@ class RootView:
     """Files known to lie there."""
     ignored: int = 0
     """Entries the last scan left out by rule, or because they are no files."""
+    audit: RootAudit | None = None
+    """The last check that every file is accounted for, without its gaps one by one."""
     problem: str = ""
     hint: str = ""
 
@@ -114,6 +117,10 @@ class Status:
     """Jobs finished a second, over the last ten."""
     eta_s: float | None = None
     """Seconds until the queue is empty at that rate; None when there is no telling."""
+    oldest_unprocessed_s: float | None = None
+    """For how long the change that waits longest has been waiting: settling, queued or running. None if none does."""
+    gaps: int = 0
+    """Files that the last audits could not account for."""
     parked: tuple[ParkedGroup, ...] = ()
     models: tuple[ModelView, ...] = ()
     lake: LakeView = LakeView()
@@ -210,6 +217,81 @@ class Reloaded:
     needs_restart: tuple[str, ...] = ()
 
 
+class FileState(enum.StrEnum):
+    """Each file on disk is in exactly one of these, and so is each place the lake knows of."""
+
+    INDEXED = "indexed"
+    QUEUED = "queued"
+    SETTLING = "settling"
+    PARKED = "parked"
+    IGNORED = "ignored"
+    AWAY = "away"
+    """Its root is not there."""
+    HELD = "held"
+    """It is missing, with so many others that a person has to say that it was deleted."""
+    GAP = "gap"
+    """None of the others: something was lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A place, or an asset, of which the disk and the tables do not say the same."""
+
+    path: str
+    problem: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RootAudit:
+    """What became of every file of a root. The counts add up to all that is on disk or in the lake."""
+
+    root: str
+    counts: dict[str, int]
+    """By :class:`FileState`; states without a file are left out."""
+    gaps: tuple[Gap, ...] = ()
+    """The first, up to a limit; :attr:`gap_count` says how many there are."""
+    at: float = 0.0
+    """When it ended, seconds since the epoch."""
+    duration_s: float = 0.0
+    problem: str = ""
+    """Why the disk could not be looked at."""
+
+    @property
+    def gap_count(self) -> int:
+        return self.counts.get(FileState.GAP, 0)
+
+    @property
+    def files(self) -> int:
+        """All but the entries that rules leave out."""
+        return sum(self.counts.values()) - self.counts.get(FileState.IGNORED, 0)
+
+    @property
+    def summary(self) -> str:
+        """``1,204 indexed, 3 queued, 12 ignored``"""
+        return ", ".join(f"{self.counts[state]:,} {_STATE_WORDS.get(state, state)}" for state in FileState
+                         if self.counts.get(state)) or "no files"  # fmt: skip
+
+
+_STATE_WORDS = {FileState.GAP: "unaccounted for", FileState.HELD: "held removals"}
+
+
+@dataclass(frozen=True, slots=True)
+class AuditListing:
+    """The answer to ``audit``."""
+
+    roots: tuple[RootAudit, ...] = ()
+    lake: tuple[Gap, ...] = ()
+    """Assets that are served and that no place holds, the first of them."""
+    lake_gaps: int = 0
+    queued: int = 0
+    """Jobs that were queued to mend gaps."""
+
+    @property
+    def gap_count(self) -> int:
+        return sum(root.gap_count for root in self.roots) + self.lake_gaps
+
+
 @dataclass(frozen=True, slots=True)
 class Fact:
     label: str
@@ -223,7 +305,15 @@ class Explanation:
     path: str
     facts: tuple[Fact, ...] = ()
     verdict: str = ""
-    """Why it is, or is not, in the view, and what happens next."""
+    """Why it is, or is not, in the view."""
+    state: str = ""
+    """A :class:`FileState`, or ``directory``, ``nothing``, ``outside``."""
+    next: str = ""
+    """What happens next, and when."""
+    hint: str = ""
+    """What a person can do."""
+    view: tuple[str, ...] = ()
+    """Where it is shown, relative to the mountpoint. A name that another asset has there gets a suffix."""
 
 
 def duration_text(seconds: float) -> str:

@@ -16,6 +16,7 @@ from lakewatchd.core.nearest import did_you_mean
 from lakewatchd.core.status import Explanation, Fact, ScanListing, ScanView
 from lakewatchd.core.wire import to_json
 from lakewatchd.daemon import report
+from lakewatchd.daemon.accounts import Accounts
 from lakewatchd.daemon.parts import Daemon
 from lakewatchd.daemon.reload import reload
 from lakewatchd.errors import LakewatchError, RootAway
@@ -26,7 +27,7 @@ from lakewatchd.stages import index, ingest
 IDLE_POLL_S = 0.05
 
 
-def table(daemon: Daemon, reporter: report.Reporter) -> Mapping[str, Handler]:
+def table(daemon: Daemon, reporter: report.Reporter, accounts: Accounts) -> Mapping[str, Handler]:
     """Name -> handler, for :class:`~lakewatchd.control.ControlServer`."""
     orders = {
         "scan": _scan,
@@ -55,7 +56,13 @@ def table(daemon: Daemon, reporter: report.Reporter) -> Mapping[str, Handler]:
         reporter.renew()  # whoever waited asks for the status next
         return answer
 
-    return {"status": status, "wait_idle": wait_idle, **{name: bind(order) for name, order in orders.items()}}
+    async def audit(args: Json) -> Json:
+        names, limit = _roots(daemon, args), max(0, int(args.get("limit", 100)))
+        answer: Json = to_json(await accounts.audit(names, limit, orphans=args.get("root") is None))
+        return answer
+
+    bound = {name: bind(order) for name, order in orders.items()}
+    return {"status": status, "wait_idle": wait_idle, "audit": audit, **bound}
 
 
 async def _wait_idle(daemon: Daemon) -> Json:
@@ -72,14 +79,19 @@ async def _wait_idle(daemon: Daemon) -> Json:
 
 
 async def _scan(daemon: Daemon, args: Json) -> Json:
-    name = args.get("root")
-    if name is not None and name not in daemon.sources:
-        raise LakewatchError(f"there is no root {name!r}", did_you_mean(str(name), daemon.sources, "roots"))
-    chosen = [source for key, source in daemon.sources.items() if name in (None, key)]
+    chosen = [daemon.sources[name] for name in _roots(daemon, args)]
     accept = bool(args.get("accept_removals"))
     scans = await asyncio.gather(*(_scan_one(source, accept) for source in chosen))
     answer: Json = to_json(ScanListing(tuple(scans)))
     return answer
+
+
+def _roots(daemon: Daemon, args: Json) -> list[str]:
+    """The root that is asked for, or all."""
+    name = args.get("root")
+    if name is not None and name not in daemon.sources:
+        raise LakewatchError(f"there is no root {name!r}", did_you_mean(str(name), daemon.sources, "roots"))
+    return [key for key in daemon.sources if name in (None, key)]
 
 
 async def _scan_one(source: RootSource, accept_removals: bool) -> ScanView:

@@ -24,6 +24,7 @@ from lakewatchd.core.status import (
     QueueItem,
     QueueLine,
     QueueListing,
+    RootAudit,
     RootView,
     Status,
     TableView,
@@ -43,7 +44,8 @@ from lakewatchd.sources.status import RootStatus
 from lakewatchd.stages import ingest
 
 T = TypeVar("T")
-QueueFacts = tuple[QueueCounts, list[ParkedReason]]
+QueueFacts = tuple[QueueCounts, list[ParkedReason], float | None]
+"""Counts, parked jobs by reason, and when the job was queued that waits longest."""
 
 
 @dataclass(slots=True)
@@ -65,8 +67,9 @@ class Costly(Generic[T]):
 class Reporter:
     """Reports on a running daemon."""
 
-    def __init__(self, daemon: Daemon) -> None:
+    def __init__(self, daemon: Daemon, audits: Mapping[str, RootAudit]) -> None:
         self._daemon = daemon
+        self._audits = audits
         self._queue: Costly[QueueFacts] = Costly()
         self._lake: Costly[LakeView] = Costly()
         self._known: Costly[dict[str, int]] = Costly()
@@ -88,19 +91,23 @@ class Reporter:
 
     async def _status(self, lake: LakeView) -> Status:
         daemon = self._daemon
-        counts, parked = await self._queue.get(lambda: daemon.queue_thread(_queue_facts, daemon))
+        counts, parked, oldest = await self._queue.get(lambda: daemon.queue_thread(_queue_facts, daemon))
         files = await self._known.get(lambda: daemon.queue_thread(_known_files, daemon))
         stats, resolved = daemon.pool.stats(), daemon.models.resolved
         loaded = {role for group in daemon.models.status() for role in group.loaded}
+        sources = {name: source.status for name, source in daemon.sources.items()}
+        roots = tuple(_root(root, files.get(name, 0), self._audits.get(name)) for name, root in sources.items())
         return Status(
             version=__version__,
             pid=os.getpid(),
             uptime_s=time.monotonic() - daemon.started_s,
-            roots=tuple(_root(source.status, files.get(name, 0)) for name, source in daemon.sources.items()),
+            roots=roots,
             queue=_lines(counts),
             running=stats.running_fast + stats.running_heavy,
             rate_per_s=stats.rate_per_s,
             eta_s=counts.pending / stats.rate_per_s if counts.pending and stats.rate_per_s else None,
+            oldest_unprocessed_s=_oldest_s(daemon, oldest, sources.values()),
+            gaps=sum(root.audit.gap_count for root in roots if root.audit),
             parked=_groups(parked),
             models=_models(resolved, loaded),
             lake=lake,
@@ -135,7 +142,14 @@ def _paused(daemon: Daemon) -> str:
 
 
 def _queue_facts(daemon: Daemon) -> QueueFacts:
-    return daemon.queue.counts(), daemon.queue.parked_reasons()
+    return daemon.queue.counts(), daemon.queue.parked_reasons(), daemon.queue.oldest_queued_at()
+
+
+def _oldest_s(daemon: Daemon, queued_at: float | None, roots: Iterable[RootStatus]) -> float | None:
+    """What waits longest: in the queue, or for its file to stand still."""
+    ages = [root.settling_oldest_s for root in roots if root.settling]
+    ages += [max(0.0, daemon.clock.now() - queued_at)] if queued_at is not None else []
+    return max(ages, default=None)
 
 
 def _known_files(daemon: Daemon) -> dict[str, int]:
@@ -268,7 +282,7 @@ def _lines(counts: QueueCounts) -> tuple[QueueLine, ...]:
     )
 
 
-def _root(root: RootStatus, files: int) -> RootView:
+def _root(root: RootStatus, files: int, audit: RootAudit | None) -> RootView:
     """A source's own account, in the shape status has."""
     scan, last = root.scanning, root.last_scan
     return RootView(
@@ -282,6 +296,7 @@ def _root(root: RootStatus, files: int) -> RootView:
         last_scan=last.started_at + last.duration_s if last else None,
         files=files,
         ignored=last.ignored_count if last else 0,
+        audit=dataclasses.replace(audit, gaps=()) if audit else None,
         problem=root.problem,
         hint=root.hint,
     )

@@ -23,13 +23,14 @@ from lakewatchd.core.clock import Clock, SystemClock
 from lakewatchd.core.event import FileEvent
 from lakewatchd.core.job import Handled, Job, Lane
 from lakewatchd.daemon import orders, repair
+from lakewatchd.daemon.accounts import Accounts
 from lakewatchd.daemon.parked import tend
 from lakewatchd.daemon.parts import Daemon
 from lakewatchd.daemon.patience import keep_reserve, patiently
 from lakewatchd.daemon.reload import reload
 from lakewatchd.daemon.report import Reporter
 from lakewatchd.daemon.watched import Watched
-from lakewatchd.daemon.wiring import KnownPlaces, PollPlaces, QueueThread, RootFiles, ScanPast
+from lakewatchd.daemon.wiring import KnownPlaces, PollPlaces, QueueThread, RootFiles, ScanPast, own_places
 from lakewatchd.errors import ConfigError, FatalError, LakewatchError, PauseError, QueueDamaged, TransientError
 from lakewatchd.lake.reader import LakeReader
 from lakewatchd.lake.schema import Dims
@@ -84,8 +85,10 @@ def _stop(daemon: Daemon, loop: asyncio.AbstractEventLoop) -> None:
 
 
 async def _serve(daemon: Daemon, on_ready: Callable[[Daemon], None] | None) -> None:
-    reporter = Reporter(daemon)
-    control = ControlServer(daemon.config.socket_path, orders.table(daemon, reporter))
+    accounts = Accounts(daemon)
+    reporter = Reporter(daemon, accounts.latest)
+    settings = daemon.config
+    control = ControlServer(settings.socket_path, orders.table(daemon, reporter, accounts), settings.daemon.group)
     async with asyncio.TaskGroup() as tasks:
         chores = {
             "work": _work(daemon, tasks, on_ready),
@@ -96,6 +99,7 @@ async def _serve(daemon: Daemon, on_ready: Callable[[Daemon], None] | None) -> N
             "report": _report(reporter),
             "watchdog": _feed_watchdog(daemon),
             "purge": _purge(daemon),
+            "accounts": accounts.run(),
         }
         side = [tasks.create_task(chore, name=name) for name, chore in chores.items()]
         await control.start()
@@ -220,7 +224,7 @@ def _connect(
 ) -> Daemon:
     reader = LakeReader(config.lake_dir)
     memory = ScanPast(config.queue_path, queue.seen, queue_thread)
-    excluded = _own_places(config)
+    excluded = own_places(config)
 
     async def emit(events: Sequence[FileEvent]) -> None:
         await daemon.emit(events)
@@ -266,16 +270,6 @@ def _stages(config: Config, resolved: Resolved, taxonomy: Taxonomy) -> dict[str,
     tagger = Tagger(taxonomy, embedding, detecting, image_text.name if image_text else "")
     stages += [stage for stage in (detecting, embedding, tagger.stage) if stage is not None]
     return {stage.name: stage for stage in stages}
-
-
-def _own_places(config: Config) -> frozenset[tuple[int, int]]:
-    """(device, inode) of what is ours: never indexed, should it lie below a root after all."""
-    found = set[tuple[int, int]]()
-    for place in (config.daemon.state_dir, config.daemon.runtime_dir, config.view.mountpoint):
-        with contextlib.suppress(OSError):  # not there, or the mount of a view that was killed
-            stat = place.stat()
-            found.add((stat.st_dev, stat.st_ino))
-    return frozenset(found)
 
 
 def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from lakewatchd.config import Config
 from lakewatchd.core.asset import Agreement, DirectoryDigest, Occurrence, PathKey, Version
 from lakewatchd.core.clock import Clock
 from lakewatchd.core.event import Change, FileEvent
@@ -165,3 +167,13 @@ class RootFiles:
 def jobs(events: Sequence[FileEvent]) -> list[JobSpec]:
     """The work an event means. Directories are the sources' business: they were scanned already."""
     return [ingest.spec(e.key, e.priority, e.version) for e in events if e.change is not Change.DIRTY]
+
+
+def own_places(config: Config) -> frozenset[tuple[int, int]]:
+    """(device, inode) of what is ours: never indexed, should it lie below a root after all."""
+    found = set[tuple[int, int]]()
+    for place in (config.daemon.state_dir, config.daemon.runtime_dir, config.view.mountpoint):
+        with contextlib.suppress(OSError):  # not there, or the mount of a view that was killed
+            stat = place.stat()
+            found.add((stat.st_dev, stat.st_ino))
+    return frozenset(found)

@@ -173,19 +173,19 @@ class LakeReader:
         yield Changes(ledger.revision, is_full, gold_gone=() if is_full else await self._gone_since(since))
         if ledger.revision == revision and not is_full:
             return
-        async for rows in self._batches(OCCURRENCES, OCCURRENCES.names, f"revision > {since}"):
+        async for rows in self.batches(OCCURRENCES, OCCURRENCES.names, f"revision > {since}"):
             yield Changes(ledger.revision, is_full, occurrences=tuple(codec.occurrences(rows)))
-        async for rows in self._batches(GOLD, _GOLD_VIEW, f"revision > {since}"):
+        async for rows in self.batches(GOLD, _GOLD_VIEW, f"revision > {since}"):
             yield Changes(ledger.revision, is_full, gold=tuple(codec.gold(rows)))
 
     async def _gone_since(self, revision: int) -> tuple[AssetId, ...]:
         """Withdrawn and not served again: a gold row newer than its withdrawal overrules it."""
         newest: dict[AssetId, int] = {}
-        async for rows in self._batches(GOLD_GONE, ["asset_id", "revision"], f"revision > {revision}"):
+        async for rows in self.batches(GOLD_GONE, ["asset_id", "revision"], f"revision > {revision}"):
             for asset_id, at in zip(rows["asset_id"].to_pylist(), rows["revision"].to_pylist(), strict=True):
                 newest[asset_id] = max(at, newest.get(asset_id, 0))
         for part in _parts(sorted(newest)):
-            async for rows in self._batches(GOLD, ["asset_id", "revision"], is_in("asset_id", part)):
+            async for rows in self.batches(GOLD, ["asset_id", "revision"], is_in("asset_id", part)):
                 for asset_id, at in zip(rows["asset_id"].to_pylist(), rows["revision"].to_pylist(), strict=True):
                     if at > newest[asset_id]:
                         del newest[asset_id]
@@ -260,7 +260,7 @@ class LakeReader:
     ) -> list[Row]:
         found: list[Row] = []
         for part in _parts(sorted(set(keys))):
-            async for rows in self._batches(spec, None, is_in(column, part)):
+            async for rows in self.batches(spec, None, is_in(column, part)):
                 found.extend(decode(rows))
         return found
 
@@ -278,11 +278,19 @@ class LakeReader:
         return {row.asset_id: [row] for row in await self.assets(asset_ids)}
 
     async def _stream(self, spec: TableSpec, decode: Callable[[pa.Table], Iterator[Row]]) -> AsyncIterator[Row]:
-        async for rows in self._batches(spec, None, None):
+        async for rows in self.batches(spec, None, None):
             for row in decode(rows):
                 yield row
 
-    async def _batches(self, spec: TableSpec, columns: list[str] | None, where: str | None) -> AsyncIterator[Any]:
+    async def count(self, spec: TableSpec, where: str) -> int:
+        """Rows that are so."""
+        table = await self._table(spec)
+        if table is None:
+            return 0
+        with translated(f"counting {spec.name}"):
+            return int(await table.count_rows(where))
+
+    async def batches(self, spec: TableSpec, columns: list[str] | None, where: str | None) -> AsyncIterator[Any]:
         """The rows of one version of the table, a few thousand at a time."""
         table = await self._table(spec)
         if table is None:

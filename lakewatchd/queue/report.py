@@ -36,6 +36,14 @@ _WAITING = {
     JobState.PARKED: "SELECT stage, priority, count(*) FROM job INDEXED BY job_parked WHERE state = 3 GROUP BY 1, 2",
 }
 _OLDEST = "SELECT min(queued_at) FROM job WHERE id IN (SELECT value FROM json_each(?))"
+# The first job of each state by its index. Which waits longest is then told by the job itself.
+_OLDEST_PENDING = """
+    SELECT min(queued_at) FROM job WHERE id IN (
+        SELECT min(id) FROM job INDEXED BY job_ready WHERE state = 0 AND crashes < 2
+        UNION ALL SELECT min(id) FROM job INDEXED BY job_suspect WHERE state = 0 AND crashes >= 2
+        UNION ALL SELECT min(id) FROM job INDEXED BY job_later WHERE state = 1
+        UNION ALL SELECT min(id) FROM job INDEXED BY job_leased WHERE state = 2)
+"""
 
 # max(id) is any of them: the example.
 _REASONS = """
@@ -203,6 +211,11 @@ class QueueReader:
 
     def paused(self) -> tuple[PausedScope, ...]:
         return tuple(PausedScope(*row) for row in self._db.rows("SELECT scope, since, reason FROM pause ORDER BY 1"))
+
+    def oldest_queued_at(self) -> float | None:
+        """When the job was queued that waits longest of those that run by themselves. Reads indexes, and one job."""
+        ((oldest,),) = self._db.rows(_OLDEST_PENDING)
+        return None if oldest is None else float(oldest)
 
     def next_later_s(self) -> float | None:
         """Seconds until the next delayed job is due (0 if it already is), None if there is none."""

@@ -98,6 +98,11 @@ class Buffer:
             dirty = self._dirty.pop_all()
         return list(files.values()) + [FileEvent(PathKey(self._root, d), Change.DIRTY) for d in dirty]
 
+    def holds(self, path: str) -> bool:
+        """Whether a change of the path, or of a directory above it, waits here."""
+        with self._lock:
+            return path in self._files or self._dirty.covers(path)
+
     @property
     def seen(self) -> int:
         """Changes put in since the start."""

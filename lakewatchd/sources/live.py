@@ -23,14 +23,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from lakewatchd.config import WatchConfig
-from lakewatchd.core.asset import Version, path_text
+from lakewatchd.core.asset import PathKey, Version, path_text
 from lakewatchd.core.clock import Clock, asleep_s
 from lakewatchd.core.event import Change, FileEvent
 from lakewatchd.core.job import Priority
 from lakewatchd.errors import RootAway
 from lakewatchd.sources import roots
 from lakewatchd.sources.barrier import Barrier
-from lakewatchd.sources.coalesce import Buffer
+from lakewatchd.sources.coalesce import Buffer, above
 from lakewatchd.sources.ears import Ears
 from lakewatchd.sources.ignore import IgnoreRules
 from lakewatchd.sources.known import Known, ScanMemory, ScanSummary
@@ -139,6 +139,20 @@ class RootSource:
         await self._decided.wait()  # before that, a bare mount point could not be told from the root
         self._require_root()
         return await self._workers["look"].run_within(LOOK_TIMEOUT_S, self._place.why_left_out, path)
+
+    def waiting(self, path: str) -> str:
+        """Whether a change of the file was heard of and is not in the queue yet, in words. From any thread."""
+        since = self._settler.waiting_s(PathKey(self.root.name, path))
+        if since is not None:
+            return f"changed {since:.0f} s ago; it is taken up once its size and time stand still"
+        return "changed just now" if self._buffer.holds(path) else ""
+
+    def scan_due(self, path: str) -> str:
+        """Whether a scan that runs or waits will come by the file, in words. From any thread."""
+        due = {request.directory for request in (*self._scans.full.open, *self._scans.sub.open)}
+        if not self._settler.is_dirty(path) and not due.intersection(above(path)):
+            return ""
+        return "a scan that is under way or about to start will look at it"
 
     async def request_scan(
         self, directory: str = "", priority: Priority = Priority.ASKED, *, accept_removals: bool = False

@@ -27,7 +27,7 @@ from lakewatchd.config import WatchConfig
 from lakewatchd.core.asset import PathKey, Version
 from lakewatchd.core.clock import Clock
 from lakewatchd.core.event import Change, FileEvent, merge
-from lakewatchd.sources.coalesce import DirtySet, combine, parent_of
+from lakewatchd.sources.coalesce import DirtySet, above, combine, parent_of
 from lakewatchd.sources.companions import Groups, group_of
 
 Look = Callable[[PathKey], Version | None]
@@ -95,6 +95,15 @@ class Settler:
         self._stir(entry)
         if len(self._entries) + len(self._dirty) > self._limit:
             self._collapse(now)
+
+    def waiting_s(self, key: PathKey) -> float | None:
+        """For how long a change of the path has been waiting here; None if none is."""
+        entry = self._entries.get(key)
+        return None if entry is None else self._clock.monotonic() - entry.since
+
+    def is_dirty(self, path: str) -> bool:
+        """Whether a directory above the path will be told as dirty."""
+        return any(directory in self._dirty for directory in above(path))
 
     def due(self, now: float | None = None) -> list[FileEvent]:
         """What is quiet at ``now`` (monotonic): additions, then removals, then directories to scan.
