@@ -76,6 +76,8 @@ class Accounts:
         self._daemon = daemon
         self._checked: dict[str, float] = {}
         self._lock = asyncio.Lock()
+        self._mended: frozenset[str] = frozenset()
+        """Roots whose gaps were queued for a look: once that is done, they are checked again."""
         self._explained: tuple[int, int, int] | None = None
 
     async def run(self) -> None:
@@ -89,8 +91,10 @@ class Accounts:
                 if (await self._daemon.queue_thread(self._daemon.queue.counts)).pending:
                     continue
                 try:
-                    await self._check(name, source)
-                    self._checked[name] = last.started_at
+                    found_gaps = await self._check(name, source)
+                    if not found_gaps or name in self._mended:
+                        self._checked[name] = last.started_at  # what is still wrong waits for the next rescan
+                    self._mended = self._mended ^ {name} if found_gaps else self._mended - {name}
                 except LakewatchError as exc:  # the lake is busy, the disk full: it can wait
                     _log.warning("the check of root %s was put off: %s", name, exc.message, extra={"root": name})
 
@@ -127,19 +131,20 @@ class Accounts:
             self._daemon.pool.wake()
         return len(jobs)
 
-    async def _check(self, name: str, source: RootSource) -> None:
-        """The cheap form: two counts, and file by file only where they do not agree."""
+    async def _check(self, name: str, source: RootSource) -> bool:
+        """The cheap form: two counts, and file by file only where they do not agree. Whether gaps were queued."""
         daemon, census = self._daemon, Census(self._daemon.reader)
         seen = await daemon.queue_thread(daemon.queue.seen.count, name)
         held, (places, told) = await census.count(name), await census.count_all()
         sums = (seen - held, places, told)
         if seen == held and (places == told or sums == self._explained):
             self.latest[name] = _counted(name, seen, source)
-            return
+            return False
         async with self._lock:
             audit, _ = await self._audit_root(name, SHOWN)
         if not audit.gap_count:
             self._explained = sums  # parked before they were published, say: no reason to look again each hour
+        return audit.gap_count > 0
 
 
 def _counted(name: str, seen: int, source: RootSource) -> RootAudit:
