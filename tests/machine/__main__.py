@@ -2,6 +2,7 @@
 
 python -m tests.machine --sequences 500 [--seed 1]
 python -m tests.machine --replay FILE
+python -m tests.machine --flood 20000       files at full speed, slow copies, rename storms, trees; all at once
 
 Exit 0 if nothing differed, 1 if something did; its scripts are printed, and can be replayed from a file.
 """
@@ -10,8 +11,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from pathlib import Path
 
+from .floods import flood
 from .lab import Lab
 from .machine import Tally, Wrong, read_script, replay, run
 
@@ -24,10 +27,13 @@ def main() -> int:
     parser.add_argument("--sequences", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--replay", type=Path, help="a script, as a failure prints it")
+    parser.add_argument("--flood", type=int, metavar="FILES", help="instead of histories")
     parser.add_argument("--times", type=int, default=1, help="of the replay: some failures need luck")
     parser.add_argument("--no-shrink", action="store_true", help="report a failure as it was found")
     parser.add_argument("--without", default="", help="operations to leave out, with commas between them")
     args = parser.parse_args()
+    if args.flood:
+        return _flood(args.flood)
     tally = Tally()
     with Lab() as lab:
         if args.replay is not None:
@@ -59,6 +65,15 @@ def _replay(lab: Lab, tally: Tally, script: str, times: int) -> None:
         except Wrong as exc:
             tally.failures.append(str(exc))
             print(exc)
+
+
+def _flood(size: int) -> int:
+    with tempfile.TemporaryDirectory(prefix="lw-flood-") as base:
+        told = flood(Path(base), size)
+    print(f"{told.files} files written in {told.written_s:.1f} s, indexed {told.drained_s:.1f} s later")
+    print(f"most looks at a file that was written once: {told.most_looks}; at the slow copy: {told.slow_looks}")
+    print(f"missing or wrong: {len(told.wrong)}", *told.wrong[:20], sep="\n  ")
+    return 1 if told.wrong else 0
 
 
 def table(tally: Tally) -> str:

@@ -128,13 +128,20 @@ def machine(lab: Lab, tally: Tally, without: Collection[str] = ()) -> type[RuleB
 
 
 def run(
-    lab: Lab, tally: Tally, histories: int, number: int, *, shrink: bool = True, without: Collection[str] = ()
+    lab: Lab,
+    tally: Tally,
+    histories: int,
+    number: int,
+    *,
+    shrink: bool = True,
+    without: Collection[str] = (),
+    steps: int = STEPS,
 ) -> None:
     """So many histories of one seed; raises :class:`Wrong` with the smallest failing script found."""
     phases = [Phase.generate, *([Phase.shrink] if shrink else [])]
     how = settings(
         max_examples=histories,
-        stateful_step_count=STEPS,
+        stateful_step_count=steps,
         deadline=None,
         database=None,
         phases=phases,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from .floods import flood
 from .lab import Lab
 from .machine import Tally, read_script, replay, run
 
@@ -26,7 +28,7 @@ def lab() -> Iterator[Lab]:
 
 def test_random_histories_end_in_the_lake_of_a_fresh_index(lab: Lab) -> None:
     tally = Tally()
-    run(lab, tally, 2, 7, shrink=False)
+    run(lab, tally, 2, 7, shrink=False, steps=8)
     assert tally.histories >= 2
 
 
@@ -46,3 +48,10 @@ SCRIPT = """
 
 def test_a_script_of_what_a_bad_day_brings(lab: Lab) -> None:
     replay(lab, read_script(SCRIPT), Tally(), lambda line: None)
+
+
+def test_floods_leave_nothing_out(tmp_path: Path) -> None:
+    told = flood(tmp_path, 400)
+    assert told.wrong == []
+    assert told.slow_looks == 1, "a slow copy is taken up once, when it is whole"
+    assert told.most_looks == 1
