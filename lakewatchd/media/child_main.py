@@ -24,8 +24,8 @@ from lakewatchd.core.asset import Kind, Version
 from lakewatchd.core.content import Content, Identity, Sample
 from lakewatchd.core.status import Layer
 from lakewatchd.core.wire import from_json, to_json
-from lakewatchd.errors import DamagedMedia, LakewatchError, UnsupportedMedia
-from lakewatchd.media import decode, document, exif, fingerprint, wire
+from lakewatchd.errors import DamagedMedia, LakewatchError, TooLarge, UnsupportedMedia
+from lakewatchd.media import decode, document, exif, files, fingerprint, wire
 from lakewatchd.media.files import OutOfReach, open_regular
 from lakewatchd.media.fingerprint import Hasher
 from lakewatchd.media.kinds import EMPTY, kind_of
@@ -107,6 +107,7 @@ def _identify(hasher: Hasher, args: Json, root: bytes, path: bytes) -> Answer:
         before = Version.of(os.fstat(fd))
         if isinstance(at_most, int) and before.size_bytes > at_most:
             return {"size_bytes": before.size_bytes}, ()
+        _require_substance(fd, before.size_bytes)
         digest = hasher.digest(fd, before.size_bytes)
         sampled = fingerprint.sample(fd, before.size_bytes)
         after = Version.of(os.fstat(fd))
@@ -128,6 +129,18 @@ def _sample(root: bytes, path: bytes) -> Answer:
         if not Version.of(os.fstat(fd)).is_like(before):
             return CHANGED
     return wire.sample_to_json(Sample(sampled, before)), ()
+
+
+_MOST_HOLES_BYTES = 16 << 30
+"""Of zeros that nobody wrote. To hash so many takes seconds; a sparse file may promise hours of them for free."""
+
+
+def _require_substance(fd: int, size_bytes: int) -> None:
+    if size_bytes > _MOST_HOLES_BYTES and (holes := files.hole_bytes(fd, size_bytes)) > _MOST_HOLES_BYTES:
+        raise TooLarge(
+            f"a sparse file: of {size_bytes} bytes nobody ever wrote {holes}",
+            hint="leave it out with a .lakeignore file; if it is a disk image, its files can be copied out of it",
+        )
 
 
 def _describe(args: Json, root: bytes, path: bytes, name: bytes) -> Answer:

@@ -155,11 +155,21 @@ class _Stripper(html.parser.HTMLParser):
 def strip_html(page: str) -> tuple[str, str]:
     """The text a reader sees, and the page's title."""
     stripper = _Stripper()
-    stripper.feed(page)
+    stripper.feed(_closed(page))
     stripper.close()
     text = re.sub(r"[ \t]+", " ", "".join(stripper.parts))
     text = re.sub(r" ?\n[ \n]*", lambda gap: "\n\n" if gap[0].count("\n") > 1 else "\n", text)
-    return text.strip(), exif.clean("".join(stripper.title), TITLE_CHARS)
+    return text.strip().removesuffix("-->").rstrip(), exif.clean("".join(stripper.title), TITLE_CHARS)
+
+
+def _closed(page: str) -> str:
+    """``page`` with an end to its last comment, and without the last tag if that has no end.
+
+    The parser would look for such an end again from every ``<`` behind it: minutes for a page of 100 kB.
+    """
+    tag = page.find("<", page.rfind(">") + 1)
+    page = page if tag < 0 else page[:tag]
+    return page + "-->" if page.rfind("<!--") > page.rfind("-->") else page
 
 
 # --- passages ----------------------------------------------------------------------------------------------

@@ -5,11 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import os
 import shutil
-import struct
 import subprocess
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -167,72 +164,6 @@ def test_kill_9_costs_a_repeat_and_never_a_loss(daemon: LiveDaemon, tmp_path: Pa
     daemon.wait_idle()
     assert len(gold(daemon)) == 18
     assert differences(daemon, tmp_path) == []
-
-
-def png_bomb(width: int, height: int) -> bytes:
-    """A PNG whose header promises ``width`` x ``height`` pixels."""
-
-    def piece(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + piece(b"IHDR", header)
-        + piece(b"IDAT", zlib.compress(bytes(1 << 20)))
-        + piece(b"IEND", b"")
-    )
-
-
-def test_hostile_files_are_parked_or_ignored_and_the_rest_is_indexed(daemon: LiveDaemon, tmp_path: Path) -> None:
-    root = daemon.root
-    make_tree(root, {
-        "good.jpg": photo(1),
-        "truncated.jpg": photo(2)[:2000],
-        "bomb.png": png_bomb(60_000, 60_000),
-        "empty.jpg": b"",
-        "lies.jpg": b"%PDF-1.4 not a picture",
-        "line\nbreak.jpg": photo(3),
-        "good.txt": poem(1),
-        "half.txt.part": poem(2),
-        "@eaDir/thumb.jpg": photo(4),
-    })  # fmt: skip
-    (root / os.fsdecode(b"caf\xe9.jpg")).write_bytes(photo(5))
-    (root / ("x" * 251 + ".jpg")).write_bytes(photo(6))
-    (root / "loop").symlink_to(root)
-    (root / "good-link.jpg").symlink_to(root / "good.jpg")
-    os.mkfifo(root / "fifo.jpg")
-    with (root / "sparse.txt").open("wb") as sparse:
-        sparse.truncate(5 << 30)
-    with (root / "long.txt").open("wb") as long:
-        long.write(poem(7).encode())
-        long.truncate(5 << 30)
-    if os.geteuid() == 0:
-        os.mknod(root / "null.jpg", 0o644 | 0o020000, os.makedev(1, 3))
-    else:
-        (root / "secret.jpg").write_bytes(photo(8))
-        (root / "secret.jpg").chmod(0)
-    daemon.wait_idle()
-
-    listing = json.loads(daemon.run("queue", "list", "--parked", "--json").stdout)
-    reasons = {group["reason"]: group for group in listing["groups"]}
-    assert set(reasons) <= {"damaged-media", "too-large", "not-readable", "unsupported-media"}, reasons
-    assert all(item["message"] for item in listing["items"])
-    assert reasons["damaged-media"]["count"] == 1  # truncated.jpg
-    assert reasons["too-large"]["count"] == 1  # bomb.png
-
-    rows = gold(daemon)
-    for name in ("good.jpg", "good.txt", "caf\\xe9.jpg", "line\\u000abreak.jpg", "x" * 251 + ".jpg"):
-        assert name in rows, sorted(rows)
-    assert not [name for name in rows if "eaDir" in name or name.endswith(".part") or "fifo" in name or "loop" in name]
-
-    daemon.run("scan")
-    status = json.loads(daemon.run("status", "--json").stdout)
-    assert status["roots"][0]["ignored"] >= 5  # half.txt.part, @eaDir, two links, fifo (and a device)
-    assert status["loop_lag_ms"] < 1000
-    (root / "after.jpg").write_bytes(photo(9))  # it is still at work
-    daemon.wait_idle()
-    assert "after.jpg" in gold(daemon)
 
 
 def test_a_parked_file_is_told_once_and_forgotten_when_it_is_mended(daemon: LiveDaemon) -> None:

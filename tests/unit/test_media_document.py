@@ -136,3 +136,8 @@ def test_code_is_titled_by_its_name(tmp_path: Path) -> None:
     (tmp_path / "f").write_text("import os\n")
     assert described(tmp_path / "f", "tool.py", "text/x-python").title == "tool"
     assert described(tmp_path / "f", "tool.txt").title == "import os"
+
+
+def test_an_open_comment_in_a_script_hides_nothing_behind_it() -> None:
+    assert strip_html("<p>a</p><script>x = '<!--'</script><p>b</p>")[0] == "a\n\nb"
+    assert strip_html("<p>a</p><!-- never closed <p>b</p>")[0] == "a"
