@@ -26,8 +26,6 @@ IGNORE_DEFAULT = (
     # NAS and sync software
     "@eaDir", "#recycle", "#snapshot", ".snapshot", "@Recycle", "lost+found", ".stfolder", ".stversions", ".sync",
     ".syncthing.*", ".Trash-*", ".Trashes", "$RECYCLE.BIN", "System Volume Information",
-    # control files of JuiceFS, which can be read without end
-    ".accesslog", ".config", ".stats", ".trash", ".jfs*",
     # desktops
     ".DS_Store", "._*", ".Spotlight-V100", ".fseventsd", "__MACOSX", "Thumbs.db", "desktop.ini", ".directory",
     ".thumbnails", ".cache",
@@ -75,6 +73,9 @@ class WatchConfig:
     settle_open_s: Annotated[float, Range(0.05, 3600)] = 5.0
     settle_group_s: Annotated[float, Range(0, 3600)] = 30.0
     mode: Annotated[str, OneOf(MODES)] = "auto"
+    watcher: Annotated[str, OneOf(("auto", "fanotify", "inotify", "watchdog"))] = "auto"
+    events_socket: Path = Path("/run/lakewatchd-events.sock")
+    """Where the helper of fanotify listens."""
     poll_s: Annotated[float, Range(0, 30 * _DAY_S)] = 300.0
     poll_stats_per_s: Annotated[int, Range(1, 1_000_000)] = 1000
     rescan_s: Annotated[float, Range(0, 30 * _DAY_S)] = 3600.0

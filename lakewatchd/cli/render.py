@@ -21,7 +21,6 @@ from lakewatchd.core.status import (
     QueueListing,
     RootView,
     Status,
-    WatchBudget,
     duration_text,
 )
 
@@ -36,7 +35,6 @@ def status_view(status: Status, clock: Clock | None = None) -> RenderableType:
     now = (clock or SystemClock()).now()
     parts: list[RenderableType] = [_headline(status)]
     parts += _section("Roots", [_roots(status.roots, now)] if status.roots else [])
-    parts += _watches(status.watches)
     parts += _section("Queue", [_queue(status)] if status.queue else [])
     parts += _section("Parked", list(_groups(status.parked)))
     parts += _section("Models", [models_view(status.models)] if status.models else [])
@@ -127,31 +125,15 @@ def _roots(roots: tuple[RootView, ...], now: float) -> RenderableType:
         scanned = f"{duration_text(now - root.last_scan)} ago" if root.last_scan else "never"
         counts = (f"{root.files:,}", f"{root.ignored:,}")
         table.add_row(safe(root.name), safe(root.path), _state(root.state), *counts, scanned, safe(_activity(root)))
-    ways = [
-        _with_why_not(safe(f"{root.name}: {root.watching}", "dim"), root.why_not) for root in roots if root.watching
-    ]
     troubled = [root for root in roots if root.problem or root.reason]
     notes = [_problem(f"{root.name}: {root.problem or root.reason}", root.hint) for root in troubled]
-    return Group(table, *ways, *notes)
-
-
-def _with_why_not(line: Text, reasons: Iterable[str]) -> Text:
-    for reason in reasons:
-        line.append(safe(f"\n  not {reason}", "dim"))
-    return line
+    return Group(table, *notes)
 
 
 def _activity(root: RootView) -> str:
     if root.scanning:
         return f"scanning: {root.scanning}"
-    return f"{root.settling:,} settling" if root.settling else "quiet"
-
-
-def _watches(watches: WatchBudget) -> Iterator[RenderableType]:
-    """Only where the limit matters."""
-    if watches.fix:
-        told = f"watches: {watches.needed:,} needed, {watches.used:,} in use, {watches.limit:,} allowed"
-        yield _problem(told, watches.fix)
+    return f"{root.settling:,} settling" if root.settling else root.watching
 
 
 def _queue(status: Status) -> RenderableType:

@@ -8,7 +8,7 @@ The invariant: every change put in comes out as an event for its path, or as ``D
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from lakewatchd.core.asset import PathKey
@@ -83,11 +83,18 @@ class Buffer:
 
     def add(self, event: FileEvent) -> None:
         """Never blocks for long and never fails: safe in any thread."""
+        self.add_all((event,))
+
+    def add_all(self, events: Sequence[FileEvent]) -> None:
+        """As :meth:`add` for each, at one stroke."""
+        if not events:
+            return
         with self._lock:
-            self._seen += 1
-            self._removals += event.change is Change.REMOVED
+            self._seen += len(events)
             was_empty = not self._files and not self._dirty
-            self._put(event)
+            for event in events:
+                self._removals += event.change is Change.REMOVED
+                self._put(event)
         if was_empty:
             self._on_wake()
 

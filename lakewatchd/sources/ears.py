@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from lakewatchd.config import WatchConfig
 from lakewatchd.errors import LakewatchError, TimedOut
-from lakewatchd.sources import canary, mounts
+from lakewatchd.sources import canary
 from lakewatchd.sources.canary import Sang, Silent, Song
 from lakewatchd.sources.coalesce import Buffer
 from lakewatchd.sources.ignore import IgnoreRules
@@ -64,7 +64,7 @@ class Ears:
         self._facts, self._failure, self._song, self._counted = Facts(file_system, ""), None, Sang(), 0
         if self._config.mode == "poll":
             return
-        attempt = _Attempt(self._root, self._rules, self._buffer)
+        attempt = _Attempt(self._root, self._rules, self._buffer, self._config)
         try:
             self._watcher = await self._workers["watch"].run_within(CALL_S, attempt.start)
         except LakewatchError as exc:
@@ -206,26 +206,11 @@ class Ears:
         return problem.reason if problem is not None else "they could not be watched"
 
 
-def trial(root: Root, config: WatchConfig) -> Strategy:
-    """What would be chosen if the daemon started now. May block; writes nothing, and leaves nothing behind."""
-    facts = Facts(mounts.mount_of(root.path).file_system, "")
-    if config.mode != "poll":
-        try:
-            watcher = _Attempt(root, IgnoreRules(root.path, ()), Buffer(root.name, 2)).start()
-        except LakewatchError as exc:
-            facts = replace(facts, no_events=exc.message)
-        else:
-            watcher.stop()
-            song = canary.sing(root.path)
-            facts = replace(facts, tier=str(watcher.tier), no_events=song.reason if isinstance(song, Silent) else "")
-    return choose(facts, config)
-
-
 class _Attempt:
     """A start that may be given up while it hangs: what comes of it later is stopped at once."""
 
-    def __init__(self, root: Root, rules: IgnoreRules, buffer: Buffer) -> None:
-        self._args = (root, rules, buffer)
+    def __init__(self, root: Root, rules: IgnoreRules, buffer: Buffer, config: WatchConfig) -> None:
+        self._args = (root, rules, buffer, config.watcher, config.events_socket)
         self._is_abandoned = False
 
     def start(self) -> Watcher:

@@ -180,11 +180,11 @@ class IgnoreRules:
             directory = f"{directory}/{name}" if directory else name
         return None
 
-    def within(self, directory: str) -> DirectoryRules:
-        """The rules for the entries of ``directory``, which itself must not be ignored."""
-        layers = self._add_layer("", ((0, self._configured),))
+    def within(self, directory: str, *, cached: bool = False) -> DirectoryRules:
+        """The rules for the entries of ``directory``, which itself must not be ignored. ``cached`` as above."""
+        layers = self._add_layer("", ((0, self._configured),), cached)
         for end in (i for i, c in enumerate(directory + "/") if directory and c == "/"):
-            layers = self._add_layer(directory[:end], layers)
+            layers = self._add_layer(directory[:end], layers, cached)
         return DirectoryRules(directory, layers, self.ignore_file)
 
     def enter(self, above: DirectoryRules, directory: str) -> DirectoryRules:
