@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -42,7 +43,13 @@ def queue_listing(config: Config, *, parked: bool, reason: str | None, stage: st
 
 
 def explanation(config: Config, path: str) -> Explanation:
-    return _typed(Explanation, ask(config.socket_path, "explain", path=path))
+    """From the daemon, or from its files; then :attr:`Explanation.by_files` is set."""
+    try:
+        return _typed(Explanation, ask(config.socket_path, "explain", path=path))
+    except DaemonDown:
+        from lakewatchd.daemon.accounts import explanation_from_files
+
+        return dataclasses.replace(explanation_from_files(config, path), by_files=True)
 
 
 def scan(config: Config, root: str | None, *, accept_removals: bool = False) -> ScanListing:

@@ -5,22 +5,31 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from lakewatchd.cli.output import EXAMPLES, console, print_json
+from lakewatchd.cli.output import EXAMPLES, console, print_json, say
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
 
 _EPILOG = """\
-example:
+examples:
   lakewatchd explain /srv/photos/2024/IMG_0001.jpg
+  lakewatchd explain /srv/photos/2024                  (a directory: how many files in which state)
+  lakewatchd explain /mnt/lake/by-tag/cat/IMG_0001.jpg (a file of the view: its original)
+
+Exit code 1 if there is no such file, it lies in no root, or something of it was lost.
 """
 
 
 def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
-        "explain", help="all that is known of one file", description=__doc__, epilog=_EPILOG, formatter_class=EXAMPLES
+        "explain",
+        help="all that is known of one path, and why",
+        description=__doc__,
+        epilog=_EPILOG,
+        formatter_class=EXAMPLES,
     )
-    parser.add_argument("path", metavar="PATH", help="a file below a root; it need not exist any more")
+    what = "a file or directory below a root, or a file of the view; it need not exist any more"
+    parser.add_argument("path", metavar="PATH", help=what)
     parser.add_argument("--json", action="store_true", help="for scripts")
     parser.set_defaults(func=run)
 
@@ -30,14 +39,20 @@ def run(args: argparse.Namespace) -> int:
 
     from lakewatchd import config
     from lakewatchd.cli import backend
+    from lakewatchd.cli.in_view import origin_of, shown_at
     from lakewatchd.core.asset import path_text
 
+    settings = config.load(args.config)
     # Not resolved: a symbolic link is a place of its own, and the daemon knows places.
-    told = backend.explanation(config.load(args.config), path_text(str(Path(args.path).absolute())))
+    path = Path(args.path).absolute()
+    told = backend.explanation(settings, path_text(str(origin_of(path, settings.view.mountpoint))))
+    told = shown_at(told, settings.view.mountpoint)
     if args.json:
         print_json(told)
     else:
         from lakewatchd.cli.render import explanation_view
 
         console().print(explanation_view(told))
-    return 0
+        if told.by_files:
+            say("the daemon is not running; this is what its files and the disk tell")
+    return 1 if told.state in ("outside", "nothing", "gap") else 0

@@ -86,7 +86,12 @@ def explanation_view(told: Explanation) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     for fact in told.facts:
         table.add_row(safe(fact.label, "dim"), safe(fact.text))
-    return Group(safe(told.path, "bold"), Padding(table, (0, 2)), safe(told.verdict))
+    for number, place in enumerate(told.view):
+        table.add_row(safe("" if number else "in the view", "dim"), safe(place))
+    table.add_row(safe("next", "dim"), safe(told.next)) if told.next else None
+    verdict = safe(told.verdict, "yellow" if told.state in ("gap", "parked", "held") else "bold")
+    parts: list[RenderableType] = [safe(told.path, "bold"), verdict, Padding(table, (0, 2))]
+    return Group(*parts, safe(f"fix: {told.hint}")) if told.hint else Group(*parts)
 
 
 def _headline(status: Status) -> Text:

@@ -314,6 +314,9 @@ class Explanation:
     """What a person can do."""
     view: tuple[str, ...] = ()
     """Where it is shown, relative to the mountpoint. A name that another asset has there gets a suffix."""
+    asset: str = ""
+    by_files: bool = False
+    """The daemon is down: its files were asked."""
 
 
 def duration_text(seconds: float) -> str:

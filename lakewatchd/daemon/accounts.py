@@ -19,8 +19,9 @@ from lakewatchd.config import Config
 from lakewatchd.core.asset import AssetId, PathKey
 from lakewatchd.core.job import Priority
 from lakewatchd.core.nearest import did_you_mean
-from lakewatchd.core.status import AuditListing, FileState, Gap, RootAudit
+from lakewatchd.core.status import AuditListing, Explanation, FileState, Gap, RootAudit
 from lakewatchd.daemon.audit import Auditor, Nobody, orphans_of
+from lakewatchd.daemon.explain import Case, explain, find
 from lakewatchd.daemon.parts import Daemon
 from lakewatchd.daemon.report import has_queue
 from lakewatchd.errors import LakewatchError
@@ -34,7 +35,8 @@ _log = logging.getLogger(__name__)
 
 CHECK_S = 5.0
 """How often it is looked whether a rescan has ended and its work is done."""
-CATCH_UP_S = 60.0
+CATCH_UP_S = 15.0
+"""How long an audit waits for what was changed just before."""
 SHOWN = 100
 ORPHAN = "published, but no place holds it"
 
@@ -155,6 +157,16 @@ def _counted(name: str, seen: int, source: RootSource) -> RootAudit:
               FileState.GAP: unreadable}  # fmt: skip
     gaps = tuple(Gap(f"{name}:{item.path}", item.reason) for item in last.problems) if last else ()
     return RootAudit(name, {state: count for state, count in counts.items() if count}, gaps, time.time())
+
+
+def explanation_from_files(config: Config, path: str) -> Explanation:
+    """The answer to ``explain`` while the daemon is down."""
+    found = find(config, path)
+    if isinstance(found, Explanation):
+        return found
+    if not has_queue(config):
+        raise LakewatchError("nothing is indexed yet", "start it: lakewatchd run")
+    return explain(Case(config, found[1], found[0], Nobody(), paused="the daemon is not running"))
 
 
 def audit_from_files(config: Config, name: str | None, limit: int) -> AuditListing:

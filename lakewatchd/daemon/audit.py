@@ -109,7 +109,7 @@ class Auditor:
     def run(self, directory: str = "", max_files: int | None = None) -> RootAudit:
         """``directory`` audits a part, and only what is on disk or was seen there."""
         began = time.monotonic()
-        with contextlib.closing(_Look(self.config, self.root, self.witness)) as look:
+        with contextlib.closing(Look(self.config, self.root, self.witness)) as look:
             problem = self.witness.away(look.place)
             if problem:
                 self._counts[FileState.AWAY] = look.book.seen.count(self.root.name)
@@ -119,7 +119,7 @@ class Auditor:
         counts = {state: count for state, count in self._counts.items() if count}
         return RootAudit(self.root.name, counts, tuple(self._gaps), time.time(), took, problem)
 
-    async def _audit(self, look: _Look, directory: str, max_files: int | None) -> None:
+    async def _audit(self, look: Look, directory: str, max_files: int | None) -> None:
         keys = self._on_disk(look, directory)
         for batch in _batches(itertools.islice(keys, max_files) if max_files else keys):
             self._first_look(await look.at(batch))
@@ -132,7 +132,7 @@ class Auditor:
             for batch in _batches((key, None) for key in list(self._suspects)):
                 self._second_look(await look.at(look.on_disk(batch)))
 
-    def _on_disk(self, look: _Look, directory: str) -> Iterator[tuple[PathKey, Version | None]]:
+    def _on_disk(self, look: Look, directory: str) -> Iterator[tuple[PathKey, Version | None]]:
         """Files there are, and files there should be."""
         root = self.root.name
         for found in survey(look.place.root, look.rules, directory):
@@ -180,7 +180,7 @@ class Auditor:
             self.assets += [asset_id] if asset_id else []
 
 
-class _Look:
+class Look:
     """Gathers evidence about places, in the order a file passes them. Owns its connections."""
 
     def __init__(self, config: Config, root: RootConfig, witness: Witness) -> None:
@@ -257,7 +257,7 @@ class _Seen:
         return {name: version for name, (version, _) in self._seen.directory(root, dir).items()}
 
 
-def _missing(look: _Look, root: str, found: Directory) -> Iterator[PathKey]:
+def _missing(look: Look, root: str, found: Directory) -> Iterator[PathKey]:
     """Places that are known in a directory that was read, and that are not there."""
     prefix = f"{found.path}/" if found.path else ""
     names = look.book.seen.directory(root, found.path).keys() - found.files.keys()

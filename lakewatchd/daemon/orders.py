@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from lakewatchd.control import Handler, Json
-from lakewatchd.core.asset import PathKey, path_text, text_path
+from lakewatchd.core.asset import PathKey
 from lakewatchd.core.job import JobState
 from lakewatchd.core.nearest import did_you_mean
-from lakewatchd.core.status import Explanation, Fact, ScanListing, ScanView
+from lakewatchd.core.status import Explanation, ScanListing, ScanView
 from lakewatchd.core.wire import to_json
 from lakewatchd.daemon import report
-from lakewatchd.daemon.accounts import Accounts
+from lakewatchd.daemon.accounts import Accounts, Insider
+from lakewatchd.daemon.explain import Case, explain, find
 from lakewatchd.daemon.parts import Daemon
 from lakewatchd.daemon.reload import reload
 from lakewatchd.errors import LakewatchError, RootAway
-from lakewatchd.lake.rows import Presence
 from lakewatchd.sources.live import RootSource
+from lakewatchd.sources.worker import Worker
 from lakewatchd.stages import index, ingest
 
 IDLE_POLL_S = 0.05
+EXPLAIN_S = 25.0
 
 
 def table(daemon: Daemon, reporter: report.Reporter, accounts: Accounts) -> Mapping[str, Handler]:
@@ -172,69 +171,25 @@ async def _stop(daemon: Daemon, _args: Json) -> Json:
 
 
 async def _explain(daemon: Daemon, args: Json) -> Json:
-    answer: Json = to_json(await explain(daemon, _place(daemon, str(args["path"]))))
+    found = find(daemon.config, str(args["path"]))
+    if isinstance(found, Explanation):
+        answer: Json = to_json(found)
+        return answer
+    root, key = found
+    source = daemon.sources[root.name]
+    witness = Insider(source, asyncio.get_running_loop())
+    case = Case(daemon.config, key, root, witness, source.status.watching, report.paused(daemon))
+    worker = Worker(f"{root.name}-explain")
+    try:
+        answer = to_json(await worker.run_within(EXPLAIN_S, explain, case))
+    finally:
+        worker.close()
     return answer
-
-
-async def explain(daemon: Daemon, key: PathKey) -> Explanation:
-    """All that is known of one place, and what will happen next."""
-    facts, ignored = [Fact("place", key.text)], None
-    with contextlib.suppress(RootAway):
-        ignored = await daemon.sources[key.root].explain(key.path)
-    if ignored:
-        return Explanation(
-            key.text, (*facts, Fact("ignored by", ignored)), "left out by rule: it is in no table and no view"
-        )
-    row = await daemon.reader.occurrence(key)
-    parked = await daemon.queue_thread(daemon.queue.parked_at, ingest.NAME, key.occurrence_id)
-    if row is not None:
-        parked += await daemon.queue_thread(daemon.queue.parked_at, index.NAME, row.asset_id)
-    for job in parked:
-        facts += [Fact("parked", f"{job.stage}: {job.reason}: {job.message}"), Fact("hint", job.hint or "-")]
-    if row is None or row.presence is Presence.GONE:
-        verdict = (
-            "parked: mend the cause, then `lakewatchd queue retry`"
-            if parked
-            else _unknown(daemon, key, row is not None)
-        )
-        return Explanation(key.text, tuple(facts), verdict)
-    facts += await _asset_facts(daemon, row.asset_id)
-    verdict = "indexed and shown in the view" if not parked else "shown in the view, but not understood"
-    return Explanation(key.text, tuple(facts), verdict)
-
-
-def _unknown(daemon: Daemon, key: PathKey, was_known: bool) -> str:
-    if was_known:
-        return "it was here once and is gone"
-    if daemon.sources[key.root].status.settling:
-        return "not known yet: if it is there it is settling, and taken up once its size and time stop moving"
-    return "not known: there is no such file, or it was not looked at yet (`lakewatchd status` tells what is queued)"
-
-
-async def _asset_facts(daemon: Daemon, asset_id: str) -> list[Fact]:
-    facts = [Fact("asset", asset_id)]
-    gold = await daemon.reader.gold(asset_id)
-    silver = await daemon.reader.asset(asset_id)
-    if gold is not None:
-        tags = ", ".join(f"{tag.name} {tag.score:.2f} ({tag.origin})" for tag in gold.tags)
-        facts += [
-            Fact("kind", gold.kind.value),
-            Fact("title", gold.title),
-            Fact("category", f"{gold.category} {gold.category_score:.2f}"),
-            Fact("tags", tags or "none"),
-            Fact("filed under", f"{gold.dated_at:%Y-%m-%d} ({gold.dated_by})"),
-            Fact("places", str(gold.occurrences)),
-        ]
-    if silver is not None:
-        facts += [Fact(f"{stage} by", made) for stage, made in sorted(silver.transforms.items()) if made]
-    return facts
 
 
 def _place(daemon: Daemon, text: str) -> PathKey:
     """The place a path of this machine names. Raises :class:`LakewatchError` if no root holds it."""
-    path = Path(os.path.normpath(text_path(text)))
-    for root in daemon.config.roots:
-        if path.is_relative_to(root.path):
-            inside = str(path.relative_to(root.path))
-            return PathKey(root.name, "" if inside == "." else inside)
-    raise LakewatchError(f"{path_text(str(path))} lies in no root", "roots are listed by `lakewatchd status`")
+    found = find(daemon.config, text)
+    if isinstance(found, Explanation):
+        raise LakewatchError(f"{found.path} {found.verdict}", found.hint)
+    return found[1]

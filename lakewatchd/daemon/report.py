@@ -112,7 +112,7 @@ class Reporter:
             models=_models(resolved, loaded),
             lake=lake,
             loop_lag_ms=daemon.lag.max_ms,
-            paused=_paused(daemon),
+            paused=paused(daemon),
             sandbox=daemon.decoders.layers,
             problems=(
                 *_no_roots(daemon.config),
@@ -133,7 +133,7 @@ def _dead_storage(stuck: Mapping[str, int]) -> tuple[Problem, ...]:
     )
 
 
-def _paused(daemon: Daemon) -> str:
+def paused(daemon: Daemon) -> str:
     """What rests, whether a person said so or something it needs is away."""
     by_hand = [f"{scope.reason}; go on with: lakewatchd queue resume" for scope in daemon.paused]
     missing = [f"{scope}: {reason}" for scope, reason in daemon.pool.paused.items()]

@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import lancedb
@@ -91,6 +92,11 @@ def test_every_gap_is_found_and_mended(daemon: LiveDaemon) -> None:
     }
     assert told["roots"][0]["counts"] == {"indexed": 27, "parked": 1, "ignored": 1, "gap": 6}
 
+    assert explain(daemon, daemon.root / "sub/2.txt")["verdict"] == "something was lost: indexed, but not published"
+    same = explain(daemon, daemon.root / "same.txt")
+    assert same["state"] == "indexed" and same["by_files"] and same["facts"]["kind"] == "document"
+    assert explain(daemon, daemon.root / "sub")["facts"]["gap"]
+
     daemon.start()
     daemon.wait_idle()  # the scan at the start finds what the disk tells; what only the lake lacks, an audit finds
     told = audit(daemon)
@@ -111,7 +117,7 @@ def test_files_that_change_meanwhile_are_no_gaps(daemon: LiveDaemon) -> None:
             (base / f"moved {number % 7}.txt").unlink(missing_ok=True)
             with contextlib.suppress(FileNotFoundError):
                 (base / f"{(number + 20) % 40}.txt").replace(base / f"moved {number % 7}.txt")
-            if stop.wait(0.005):
+            if stop.wait(0.02):
                 return
 
     thread = threading.Thread(target=churn)
@@ -144,11 +150,76 @@ def test_the_daemon_checks_itself_after_a_rescan(daemon: LiveDaemon) -> None:
     assert table.search().where("path_text = 'sub/5.txt'").to_list()
 
 
+def explain(daemon: LiveDaemon, path: Path | str) -> dict[str, Any]:
+    done = daemon.run("explain", str(path), "--json", check=False)
+    assert done.stdout, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    assert done.returncode == (1 if told["state"] in ("outside", "nothing", "gap") else 0)
+    assert told["verdict"] and told["path"]
+    told["facts"] = {fact["label"]: fact["text"] for fact in told["facts"]}
+    return told
+
+
+def test_explain_has_an_answer_for_every_path(daemon: LiveDaemon, tmp_path: Path) -> None:
+    root = daemon.root
+    same = explain(daemon, root / "same.txt")
+    assert same["state"] == "indexed" and "shown in the view" in same["verdict"]
+    assert same["facts"]["same content"] == "nas:sub/1.txt" and same["facts"]["kind"] == "document"
+    assert same["facts"]["root"].startswith(f"nas at {root}: ") and "rescan" in same["next"]
+    assert f"{daemon.base}/mnt/by-root/nas/same.txt" in same["view"]
+    assert f"{daemon.base}/mnt/by-kind/document/same.txt" in same["view"]
+    assert explain(daemon, root / UGLY)["state"] == "indexed"
+
+    parked = explain(daemon, root / "broken.jpg")
+    assert parked["state"] == "parked" and "damaged-media" in parked["verdict"] and "retry" in parked["hint"]
+    assert "index" in parked["facts"]["parked"] and "until the file changes" in parked["next"]
+
+    ignored = explain(daemon, root / "skipped.tmp")
+    assert (ignored["state"], ignored["facts"]["ignored by"]) == ("ignored", "config: *.tmp")
+    (root / "sub/link").symlink_to(root / "same.txt")
+    assert explain(daemon, root / "sub/link")["facts"]["ignored by"] == "symbolic link"
+    (root / "sub/link").unlink()
+
+    directory = explain(daemon, root / "sub")
+    assert directory["state"] == "directory" and directory["facts"]["indexed"] == "31"
+    assert explain(daemon, root)["facts"]["parked"] == "1"
+
+    assert "no such file" in explain(daemon, root / "never.txt")["verdict"]
+    outside = explain(daemon, tmp_path / "x")
+    assert outside["state"] == "outside" and f"the nearest root is nas at {root}" in outside["hint"]
+
+    (root / "brief.txt").write_text("here and gone\n")
+    daemon.wait_idle()
+    (root / "brief.txt").unlink()
+    daemon.wait_idle()
+    assert explain(daemon, root / "brief.txt")["verdict"] == "it was here once and is gone"
+
+    daemon.run("queue", "pause")
+    (root / "waits.txt").write_text("wait for it\n")
+    wait_until(lambda: explain(daemon, root / "waits.txt")["state"] == "queued", 30, "queued")
+    waits = explain(daemon, root / "waits.txt")
+    assert "nothing while the queue rests" in waits["next"] and waits["hint"] == "lakewatchd queue resume"
+    daemon.run("queue", "resume")
+    (root / "waits.txt").unlink()
+
+    with (root / "grows.txt").open("w") as growing:
+
+        def grows() -> bool:
+            growing.write("more\n")
+            growing.flush()
+            return bool(explain(daemon, root / "grows.txt")["state"] == "settling")
+
+        wait_until(grows, 30, "settling")
+    (root / "grows.txt").unlink()
+
+
 def test_a_root_that_is_away_has_no_gaps(daemon: LiveDaemon) -> None:
     elsewhere = daemon.root.with_name("elsewhere")
     daemon.root.rename(elsewhere)
     wait_until(lambda: "away" in daemon.run("status").stdout, 60, "it is away")
     told = audit(daemon)
     assert told["roots"][0]["counts"] == {"away": 33} and told["roots"][0]["problem"]
+    same = explain(daemon, daemon.root / "same.txt")
+    assert same["state"] == "away" and "only real differences" in same["next"] and same["view"]
     elsewhere.rename(daemon.root)
     wait_until(lambda: "away" not in daemon.run("status").stdout, 60, "it is back")
