@@ -7,6 +7,7 @@
     ├─ FatalError       must not continue; exit 70
     │  ├─ QueueUnusable       the queue database cannot be opened or written here
     │  │  └─ QueueDamaged        it holds no queue any more: the next start moves it aside
+    │  ├─ LakeDamaged         tables or ledger of the lake cannot be read
     │  ├─ SchemaTooNew        written by a newer lakewatchd
     │  └─ AlreadyRunning      another daemon owns this lake
     ├─ PauseError       a resource is away: stop feeding it, spend no attempts
@@ -66,6 +67,10 @@ class QueueUnusable(FatalError):
 
 class QueueDamaged(QueueUnusable):
     pass
+
+
+class LakeDamaged(FatalError):
+    usual_hint = "lakewatchd check --repair keeps what can be read; a rescan makes up for the rest"
 
 
 class SchemaTooNew(FatalError):

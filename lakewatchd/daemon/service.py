@@ -53,7 +53,7 @@ _log = logging.getLogger(__name__)
 
 STATUS_S = 2.0
 """How often systemd's status line is renewed."""
-PURGE_S = 86400.0
+PURGE_S = 3600.0
 CLOSE_S = 30.0
 """How long the last commit and the end of the children may take, after running jobs were given drain_s."""
 
@@ -170,12 +170,11 @@ async def _reload(daemon: Daemon) -> None:
 
 
 async def _purge(daemon: Daemon) -> None:
-    """Forget, once a day, what has been gone for longer than it is kept for a return."""
-    keep_s = daemon.config.lake.keep_gone_days * 86400
+    """Forget what has been gone for longer than it is kept for a return; the writer counts the days."""
     while True:
         try:
-            await daemon.writer.purge(daemon.clock.now() - keep_s)
-        except (PauseError, TransientError) as exc:  # a full disk, say: it can wait until tomorrow
+            await daemon.writer.purge_old(daemon.config.lake.keep_gone_days)
+        except (PauseError, TransientError) as exc:  # a full disk, say: it can wait
             _log.warning("old rows were not purged: %s", exc.message)
         await asyncio.sleep(PURGE_S)
 

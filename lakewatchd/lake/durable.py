@@ -20,12 +20,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from lakewatchd.errors import AlreadyRunning, FatalError, SchemaTooNew
+from lakewatchd.errors import AlreadyRunning, LakeDamaged, SchemaTooNew
 from lakewatchd.lake.schema import SCHEMA_VERSION
 
 log = logging.getLogger(__name__)
 
-_LEDGER = "lake.json"
+LEDGER = "lake.json"
 _LOCK = "writer.lock"
 _SYNCS_AT_ONCE = 8
 """Parallel fsyncs share journal commits and flushes of the disk's cache."""
@@ -45,39 +45,44 @@ class Ledger:
     """Withdrawals up to this revision may have been purged: a reader that is older must read everything."""
     versions: dict[str, int] = field(default_factory=dict)
     """Newest synced version of each table."""
+    days: tuple[int, ...] = ()
+    """The revision at the begin of each day of work, the newest last: what has been gone for long is told by them."""
+    day_began: float = 0.0
+    """The newest of those days, by the wall clock."""
 
 
 def is_lake(directory: Path) -> bool:
-    return (directory / _LEDGER).is_file()
+    return (directory / LEDGER).is_file()
 
 
 def read_ledger(directory: Path) -> Ledger:
-    """Raises ``SchemaTooNew``, ``FatalError`` if it is damaged. A lake without one is empty."""
+    """Raises ``SchemaTooNew``, ``LakeDamaged`` if it makes no sense or is gone. Of any schema up to today's."""
     try:
-        raw = json.loads((directory / _LEDGER).read_bytes())
-        ledger = Ledger(**raw)
-    except FileNotFoundError:
+        raw = json.loads((directory / LEDGER).read_bytes())
+        schema = raw["schema"]
+        if isinstance(schema, int) and schema > SCHEMA_VERSION:
+            raise SchemaTooNew(
+                f"the lake has schema {schema}, this lakewatchd knows up to {SCHEMA_VERSION}",
+                "install the newer lakewatchd again, or point daemon.state_dir at an empty directory",
+            )
+        return Ledger(**raw | {"days": tuple(map(int, raw.get("days", ())))})
+    except FileNotFoundError as exc:
+        if any(directory.glob("*.lance")):
+            raise LakeDamaged(f"{directory / LEDGER} is missing") from exc
         return Ledger()
-    except (ValueError, TypeError) as exc:
-        hint = f"move {directory} away and restart: the lake is made again from the originals"
-        raise FatalError(f"{directory / _LEDGER} is damaged: {exc}", hint) from exc
-    if ledger.schema > SCHEMA_VERSION:
-        raise SchemaTooNew(
-            f"the lake has schema {ledger.schema}, this lakewatchd knows up to {SCHEMA_VERSION}",
-            "install the newer lakewatchd again, or point daemon.state_dir at an empty directory",
-        )
-    return ledger
+    except (ValueError, TypeError, KeyError, AttributeError) as exc:
+        raise LakeDamaged(f"{directory / LEDGER} is damaged: {exc}") from exc
 
 
 def write_ledger(directory: Path, ledger: Ledger, *, sync: bool = True) -> None:
     """Replace it in one step."""
-    fresh = directory / f"{_LEDGER}.new"
+    fresh = directory / f"{LEDGER}.new"
     with fresh.open("w") as file:
         json.dump(asdict(replace(ledger, boot=_boot_id())), file)
         if sync:
             file.flush()
             os.fsync(file.fileno())
-    fresh.replace(directory / _LEDGER)
+    fresh.replace(directory / LEDGER)
     if sync:
         _fsync(directory)
 
@@ -142,7 +147,7 @@ def roll_back(directory: Path, ledger: Ledger) -> dict[str, int]:
         return {}
     dropped = {}
     for table in directory.glob("*.lance"):
-        torn = [path for path in _manifests(table) if _version(path) > ledger.versions.get(table.stem, 0)]
+        torn = [path for path in manifests(table) if _version(path) > ledger.versions.get(table.stem, 0)]
         for path in torn:
             path.unlink()
         if torn:
@@ -150,7 +155,7 @@ def roll_back(directory: Path, ledger: Ledger) -> dict[str, int]:
             _fsync(table / "_versions")
             dropped[table.stem] = len(torn)
             log.warning("dropped unsynced versions after a power cut", extra={"table": table.stem, "count": len(torn)})
-        if not any(_manifests(table)):
+        if not any(manifests(table)):
             _remove_tree(table)
     return dropped
 
@@ -164,8 +169,9 @@ def bytes_below(directory: Path) -> int:
     return total
 
 
-def _manifests(table: Path) -> list[Path]:
-    return [path for path in (table / "_versions").glob("*.manifest") if path.stem.isdigit()]
+def manifests(table: Path) -> list[Path]:
+    """Of all versions of a table, the newest first."""
+    return sorted(path for path in (table / "_versions").glob("*.manifest") if path.stem.isdigit())
 
 
 def _version(manifest: Path) -> int:

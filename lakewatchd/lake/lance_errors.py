@@ -6,16 +6,17 @@ import contextlib
 import errno
 from collections.abc import Iterator
 
-from lakewatchd.errors import Busy, FatalError, LakewatchError, OutOfSpace
+from lakewatchd.errors import Busy, FatalError, LakeDamaged, LakewatchError, OutOfSpace
 
 _FULL = (f"os error {errno.ENOSPC}", f"os error {errno.EDQUOT}", "No space left", "Disk quota exceeded")
-_DENIED = (f"os error {errno.EACCES}", f"os error {errno.EPERM}", "Permission denied")
+_DENIED = (*(f"os error {number}" for number in (errno.EACCES, errno.EPERM, errno.EROFS)), "Permission denied")
 _CONFLICT = ("commit conflict", "Commit conflict", "CommitConflict", "conflicted", "concurrent transaction")
 
 
 @contextlib.contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """Raises ``OutOfSpace``, ``Busy`` for a commit that met another, else ``FatalError``: the table is damaged."""
+    """Raises ``OutOfSpace``, ``Busy`` for a commit that met another, ``FatalError`` where we may not write, and else
+    ``LakeDamaged``."""
     try:
         yield
     except (OSError, RuntimeError, ValueError, TypeError) as exc:
@@ -28,8 +29,6 @@ def _error(doing: str, exc: Exception) -> LakewatchError:
         return OutOfSpace(f"no space left while {doing}", "free space on the file system of the lake")
     if any(sign in says for sign in _CONFLICT):
         return Busy(f"another commit came first while {doing}")
-    if isinstance(exc, PermissionError) or any(sign in says for sign in _DENIED):
+    if getattr(exc, "errno", None) in (errno.EACCES, errno.EPERM, errno.EROFS) or any(sign in says for sign in _DENIED):
         return FatalError(f"not allowed: {doing}: {says}", "run it as the user that owns the lake (and the service)")
-    return FatalError(
-        f"{doing} failed: {says}", "lakewatchd check; if the lake is damaged, move it away: it is rebuilt"
-    )
+    return LakeDamaged(f"{doing} failed: {says}")

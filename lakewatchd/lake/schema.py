@@ -3,7 +3,7 @@
 Rows as values are in :mod:`lakewatchd.lake.rows`, the way between the two in :mod:`lakewatchd.lake.codec`.
 Invariant: a column, once released, keeps its name, type and meaning. New ones are added at the end; a lake
 made before them gets them, empty, when it is opened (:mod:`lakewatchd.lake.tables`). What cannot be said by
-adding a column raises :data:`SCHEMA_VERSION`.
+adding a column raises :data:`SCHEMA_VERSION` and is a step in :mod:`lakewatchd.lake.migrate`.
 
 A new stage whose result can go stale is one more name in :data:`STAGES`: that makes its column.
 """
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 STAGES = ("chunk", "detect", "embed", "tag")
 """The stages whose transform a silver row records, each in a column of its own: "stale" is one comparison."""

@@ -32,11 +32,13 @@ from lakewatchd.lake import codec, durable, schema
 from lakewatchd.lake.group import Group
 from lakewatchd.lake.lance_errors import translated
 from lakewatchd.lake.maintain import Maintenance
-from lakewatchd.lake.purge import forget_withdrawals, purge
+from lakewatchd.lake.migrate import migrate
+from lakewatchd.lake.purge import forget_withdrawals, gone_before, purge, with_today
 from lakewatchd.lake.rows import Batch
 from lakewatchd.lake.schema import ASSETS, GOLD, GOLD_GONE, LINEAGE, OCCURRENCES, SPANS, Dims
 from lakewatchd.lake.store import Store
 from lakewatchd.lake.thumbnails import Thumbnails
+from lakewatchd.lake.verify import require_whole
 from lakewatchd.lake.waiting import Waiting, WaitingRoom, settle
 
 log = logging.getLogger(__name__)
@@ -85,24 +87,21 @@ class LakeWriter:
         """Open or make the lake, undo what a power cut tore, remove orphaned files.
 
         ``sync=False`` gives up promise 1 (power cuts) for speed; kill -9 is survived either way.
-        Raises ``AlreadyRunning``, ``SchemaTooNew``, ``FatalError`` for a damaged lake, ``OutOfSpace``.
+        Raises ``AlreadyRunning``, ``SchemaTooNew``, ``LakeDamaged``, ``OutOfSpace``.
         """
         with translated("opening the lake"):
             lock = await asyncio.to_thread(durable.take_lock, directory)
         try:
             with translated("opening the lake"):
                 ledger = await asyncio.to_thread(durable.recover, directory)
+                ledger = await asyncio.to_thread(migrate, directory, ledger, sync=sync)
+                await asyncio.to_thread(require_whole, directory)
             store = await Store.open(directory, dims)
             revision = await _newest_revision(store, ledger.revision)
             writer = cls(
                 store,
                 await asyncio.to_thread(Thumbnails, thumbnails),
-                replace(
-                    ledger,
-                    schema=schema.SCHEMA_VERSION,
-                    identity=ledger.identity or secrets.token_hex(16),
-                    revision=revision,
-                ),
+                replace(ledger, identity=ledger.identity or secrets.token_hex(16), revision=revision),
                 lock,
                 config or LakeConfig(),
                 clock or SystemClock(),
@@ -132,6 +131,17 @@ class LakeWriter:
         self._waiting.add(Waiting(batch, urgent, self._clock.monotonic(), future))
         self._arrived.set()
         return future
+
+    async def purge_old(self, keep_days: float) -> None:
+        """Forget what has been gone for ``keep_days`` days of work. To be called once a day, or more often."""
+
+        async def chore() -> None:
+            self._ledger = with_today(self._ledger, self._clock.now(), self._revision, keep_days)
+            await self._make_durable()
+            if before := gone_before(self._ledger, keep_days, self._revision):
+                await self._purge(before)
+
+        await self._between_groups(chore)
 
     async def purge(self, before: float) -> None:
         """Forget occurrences that went, and assets that were withdrawn, before this time (s since the epoch)."""

@@ -1,5 +1,6 @@
 """Thumbnails: real SQLite, two connections as two processes would have."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -41,8 +42,22 @@ def test_a_reader_of_a_file_without_a_table_finds_nothing(tmp_path: Path) -> Non
     reader.close()
 
 
-def test_a_damaged_file_is_fatal_with_a_way_out(tmp_path: Path) -> None:
+def test_a_damaged_file_is_set_aside_and_made_again(tmp_path: Path) -> None:
     (tmp_path / "t.db").write_bytes(b"not a database" * 1000)
-    with pytest.raises(FatalError) as caught:
-        Thumbnails(tmp_path / "t.db")
-    assert "move it away" in (caught.value.hint or "")
+    with closing(Thumbnails(tmp_path / "t.db")) as thumbnails:
+        thumbnails.put_many([("a", b"picture")])
+        assert thumbnails.get("a") == b"picture"
+    assert (tmp_path / "t.db.damaged").read_bytes().startswith(b"not a database")
+
+
+def test_damage_found_while_writing_costs_no_picture(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+    with closing(Thumbnails(path)) as thumbnails:
+        thumbnails.put_many((f"{n:04}", bytes(4000)) for n in range(500))
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (path.stat().st_size - 4096))
+    with closing(Thumbnails(path)) as thumbnails:
+        thumbnails.put_many((f"{n:04}", b"new") for n in range(0, 500, 50))
+        assert thumbnails.get("0050") == b"new"
+    assert (tmp_path / "t.db.damaged").exists()

@@ -1,0 +1,86 @@
+"""Is a table whole? Asked at every start, of the files' names and sizes; by a repair, of their content too.
+
+Blocking. Nothing here changes anything. A table that is only partly damaged says which parts, so that the rest can
+be kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lakewatchd.errors import LakeDamaged
+from lakewatchd.lake.schema import TABLES
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    table: str
+    what: str
+    fragments: tuple[int, ...] = ()
+    """Parts of the table whose rows cannot be read, or of which it cannot be told which were deleted."""
+    indexes: tuple[str, ...] = ()
+    is_closed: bool = False
+    """The table cannot be opened at all."""
+
+
+def require_whole(directory: Path) -> None:
+    """Raises ``LakeDamaged`` naming all tables that miss something."""
+    if found := [damage for spec in TABLES if (damage := inspect(directory / f"{spec.name}.lance")) is not None]:
+        raise LakeDamaged("the lake is damaged: " + "; ".join(f"{damage.table}: {damage.what}" for damage in found))
+
+
+def inspect(table: Path, *, is_deep: bool = False) -> Damage | None:
+    """What is wrong with the newest version of a table; None for nothing, or if there is no such table.
+
+    ``is_deep`` reads every row.
+    """
+    if not table.exists():
+        return None
+    import lance
+
+    try:
+        dataset = lance.dataset(table)
+        fragments = {
+            fragment.fragment_id: list(_broken(table, fragment, is_deep)) for fragment in dataset.get_fragments()
+        }
+        indexes = [name for name, uuids in _indexes(dataset) if not all(_has_files(table, uuid) for uuid in uuids)]
+    except (OSError, RuntimeError, ValueError) as exc:
+        return Damage(table.stem, " ".join(str(exc).split())[:200], is_closed=True)
+    broken = {number: problems for number, problems in fragments.items() if problems}
+    if not broken and not indexes:
+        return None
+    first = next(iter(broken.values()), [f"an index misses its files: {', '.join(indexes)}"])[0]
+    return Damage(table.stem, first, tuple(broken), tuple(indexes))
+
+
+def _broken(table: Path, fragment: Any, is_deep: bool) -> Iterator[str]:
+    """What is wrong with a fragment, cheapest first."""
+    for file in fragment.metadata.files:
+        path = table / "data" / file.path
+        if not path.is_file():
+            yield f"{path.name} is missing"
+        elif file.file_size_bytes not in (None, path.stat().st_size):
+            yield f"{path.name} has {path.stat().st_size} bytes, not {file.file_size_bytes}"
+    deletions = fragment.deletion_file()
+    if deletions is not None and not (table / deletions).is_file():
+        yield f"{deletions} is missing"
+    if is_deep:
+        try:
+            for _batch in fragment.to_batches():
+                pass
+        except (OSError, RuntimeError, ValueError) as exc:
+            yield " ".join(str(exc).split())[:200]
+
+
+def _indexes(dataset: Any) -> Iterator[tuple[str, list[str]]]:
+    for index in dataset.describe_indices():
+        yield index.name, [segment.uuid for segment in index.segments]
+
+
+def _has_files(table: Path, uuid: str) -> bool:
+    """Lance knows their names; none at all is what a lost directory looks like."""
+    directory = table / "_indices" / uuid
+    return directory.is_dir() and any(directory.iterdir())
