@@ -19,6 +19,7 @@ from lakewatchd.config import SYSTEM_CONFIG, Config
 from lakewatchd.control import whoami
 from lakewatchd.core.asset import path_text
 from lakewatchd.core.status import Layer
+from lakewatchd.errors import AlreadyRunning, LakeDamaged
 
 FUSE_CONF = Path("/etc/fuse.conf")
 INOTIFY = Path("/proc/sys/fs/inotify")
@@ -44,7 +45,7 @@ class Finding:
 def check_all(config: Config) -> tuple[Finding, ...]:
     """Every check there is, in the order in which problems are best mended."""
     machine = (check_user, check_roots, check_state, check_space, check_inotify, check_fuse, check_sandbox)
-    checks = (*machine, check_extras, check_models)
+    checks = (*machine, check_lake, check_extras, check_models)
     return tuple(finding for check in checks for finding in check(config))
 
 
@@ -84,6 +85,25 @@ def check_state(config: Config) -> Iterator[Finding]:
             yield Finding(Level.WARNING, about, f"{path} can be read by anybody", f"chmod o= {path}")
         else:
             yield Finding(Level.OK, about, str(path))
+
+
+def check_lake(config: Config) -> Iterator[Finding]:
+    """Are all its files there? Not asked while a daemon writes: it looked when it started."""
+    from lakewatchd.lake import durable, verify
+
+    if not durable.is_lake(config.lake_dir):
+        return
+    try:
+        os.close(durable.take_lock(config.lake_dir))
+        verify.require_whole(config.lake_dir)
+    except AlreadyRunning:
+        return
+    except LakeDamaged as exc:
+        yield Finding(Level.ERROR, "lake", exc.message, exc.hint or "")
+    except OSError as exc:
+        yield Finding(Level.WARNING, "lake", f"cannot be looked at: {exc.strerror}", f"run this as root or {whoami()}")
+    else:
+        yield Finding(Level.OK, "lake", f"{config.lake_dir} is whole")
 
 
 def check_space(config: Config) -> Iterator[Finding]:

@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING
 from lakewatchd import __version__
 from lakewatchd.config import Config
 from lakewatchd.core.asset import Occurrence
-from lakewatchd.core.clock import Clock
+from lakewatchd.core.clock import Clock, SystemClock
 from lakewatchd.core.job import Priority
 from lakewatchd.core.lineage import Transform
 from lakewatchd.core.status import Problem
 from lakewatchd.errors import OutOfSpace, QueueDamaged, QueueUnusable
+from lakewatchd.lake.mend import mend
 from lakewatchd.lake.rows import OccurrenceRow, Presence
 from lakewatchd.queue import damage
 from lakewatchd.queue.store import QueueStore
@@ -123,6 +124,14 @@ def _unusable(config: Config, exc: OSError) -> OutOfSpace | QueueUnusable:
     if exc.errno in (errno.ENOSPC, errno.EDQUOT):
         return OutOfSpace(f"no room in {config.daemon.state_dir}", "free some space: work goes on by itself")
     return QueueUnusable(f"cannot move {config.queue_path} aside: {exc}", "check who may write its directory")
+
+
+# --- the lake's files --------------------------------------------------------------------------------------
+
+
+def mend_lake(config: Config) -> list[str]:
+    """What was done to the lake of a stopped daemon, a line for each; empty if it is whole. Raises as ``mend``."""
+    return mend(config.lake_dir, SystemClock().now()) if config.lake_dir.exists() else []
 
 
 # --- the queue and the lake --------------------------------------------------------------------------------

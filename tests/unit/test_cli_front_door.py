@@ -120,7 +120,7 @@ def test_wrong_usage_exits_2(argv: list[str]) -> None:
         (["status", "--jsno"], "no option --jsno; did you mean '--json'?"),
         (["queue", "retri"], "no action 'retri'; did you mean 'retry'?"),
         (["scan", "--accept"], "no option --accept; did you mean '--accept-removals'?"),
-        (["check", "--zzz"], "options: --help, --show-config, --json"),
+        (["check", "--zzz"], "options: --help, --show-config, --repair, --json"),
     ],
 )
 def test_a_slip_of_the_finger_is_told(argv: list[str], tip: str, capsys: pytest.CaptureFixture[str]) -> None:
