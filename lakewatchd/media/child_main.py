@@ -69,7 +69,10 @@ def _confine(roots: list[str]) -> tuple[Layer, ...]:
         silence = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silence, 2)  # what libraries print of a file would be forged lines in the daemon's log
         os.close(silence)
-        return confine(folders)
+        layers = confine(folders)
+    if not all(layer.holds for layer in layers):  # the next best: no more processes, nor threads, except for root
+        resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+    return layers
 
 
 def _guarded(operation: Operation) -> Operation:

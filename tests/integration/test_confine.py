@@ -162,3 +162,33 @@ async def test_processor_time_is_limited_even_when_nobody_watches(tmp_path: Path
     child = Child("busy", Limits(), {"PYTHONPATH": path})
     with pytest.raises(errors.WorkerDied, match="SIGXCPU"):
         await child.call("spin", {"deadline_s": 0})
+
+
+CONTAINER = """
+import ctypes, os, resource, sys
+from lakewatchd import confine
+from lakewatchd.child import serve
+
+def operations(note):
+    library = confine._libseccomp()
+    library.seccomp_init.restype = ctypes.c_void_p
+    rules = ctypes.c_void_p(library.seccomp_init(ctypes.c_uint32(confine._ALLOW)))
+    number = library.seccomp_syscall_resolve_name(b"landlock_create_ruleset")
+    library.seccomp_rule_add_array(rules, ctypes.c_uint32(confine._ERRNO | 1), number, 0, None)
+    assert library.seccomp_load(rules) == 0
+    confine._libseccomp = lambda: None
+    layers = confine.confine([])
+    return {"layers": lambda args, blobs: ({layer.name: [layer.holds, layer.detail] for layer in layers}, ())}
+
+sys.exit(serve(operations))
+"""
+
+
+async def test_a_layer_that_cannot_be_had_is_told_with_its_reason(tmp_path: Path) -> None:
+    (tmp_path / "container.py").write_text(CONTAINER)
+    path = f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    child = Child("container", Limits(), {"PYTHONPATH": path})
+    layers = (await child.call("layers")).header
+    await child.close()
+    assert layers["landlock"] == [False, "refused by the system call filter of a container or of the systemd unit"]
+    assert layers["seccomp"] == [False, "libseccomp is not installed: apt-get install libseccomp2"]

@@ -74,3 +74,11 @@ def test_queue_list() -> None:
 def test_explanation() -> None:
     text = drawn(render.explanation_view(s.Explanation(EVIL, (s.Fact("asset", "ab12"),), "shown in by-tag/cat")))
     assert SHOWN in text and "ab12" in text and "shown in by-tag/cat" in text
+
+
+def test_a_gap_in_the_sandbox_is_shown_and_a_whole_one_is_not() -> None:
+    whole, gap = s.Layer("seccomp", True, "by allow list"), s.Layer("landlock", False, "this kernel does not have it")
+    assert "Sandbox" not in drawn(render.status_view(s.Status("1.2", sandbox=(whole,))))
+    assert "without landlock: this kernel does not have it" in drawn(
+        render.status_view(s.Status("1.2", sandbox=(gap,)))
+    )
