@@ -257,19 +257,22 @@ class ChildPool:
     """Several children that do the same work; a call goes to one that is idle."""
 
     children: tuple[Child, ...]
-    _idle: asyncio.LifoQueue[Child] = field(default_factory=asyncio.LifoQueue)
+    _idle: list[Child] = field(init=False)
+    """The one used last is used next: its memory is warm."""
+    _turn: asyncio.Semaphore = field(init=False)
+    """First come, first served; a queue of asyncio would let who just returned a child take it again."""
 
     def __post_init__(self) -> None:
-        for child in self.children:
-            self._idle.put_nowait(child)
+        self._idle, self._turn = list(self.children), asyncio.Semaphore(len(self.children))
 
     @contextlib.asynccontextmanager
     async def borrow(self) -> AsyncIterator[Child]:
-        child = await self._idle.get()
-        try:
-            yield child
-        finally:
-            self._idle.put_nowait(child)
+        async with self._turn:
+            child = self._idle.pop()
+            try:
+                yield child
+            finally:
+                self._idle.append(child)
 
     @property
     def pids(self) -> list[int]:

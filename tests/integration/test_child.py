@@ -215,3 +215,17 @@ async def test_a_pool_hands_out_idle_children(make_child: MakeChild) -> None:
     assert len(pool.pids) == 2
     await pool.close()
     assert pool.pids == []
+
+
+async def test_who_waits_for_a_child_gets_the_next_one(make_child: MakeChild) -> None:
+    pool, turns = ChildPool((make_child(),)), list[str]()
+
+    async def user(name: str, times: int) -> None:
+        for _ in range(times):
+            async with pool.borrow():
+                turns.append(name)
+                await asyncio.sleep(0)
+
+    await asyncio.gather(user("greedy", 50), user("patient", 1))
+    assert turns[1] == "patient"
+    await pool.close()
