@@ -25,6 +25,8 @@ from lakewatchd.core.status import (
 )
 
 _COLOUR = {"present": "green", "away": "red", "starting": "yellow", "ready": "green", "missing": "red"}
+OLD_S = 60.0
+"""A change that waits for longer is worth a line."""
 _STATES = ("ready", "later", "leased", "parked")
 _NAMES = {"leased": "running"}
 """Words for people, where ours are another."""
@@ -125,20 +127,30 @@ def _state(state: str) -> Text:
 
 
 def _roots(roots: tuple[RootView, ...], now: float) -> RenderableType:
-    table = _grid("name", "path", "state", "files", "ignored", "last scan", "now", right=("files", "ignored"))
+    table = _grid("name", "state", "files", "ignored", "last scan", "now", right=("files", "ignored"))
     for root in roots:
         scanned = f"{duration_text(now - root.last_scan)} ago" if root.last_scan else "never"
         counts = (f"{root.files:,}", f"{root.ignored:,}")
-        table.add_row(safe(root.name), safe(root.path), _state(root.state), *counts, scanned, safe(_activity(root)))
-    troubled = [root for root in roots if root.problem or root.reason]
-    notes = [_problem(f"{root.name}: {root.problem or root.reason}", root.hint) for root in troubled]
-    return Group(table, *notes)
+        table.add_row(safe(root.name), _state(root.state), *counts, scanned, safe(_activity(root)))
+    how = [safe(f"{root.name}: {root.path}" + (f", {root.watching}" if root.watching else ""), "dim") for root in roots]
+    return Group(table, *how, *(note for root in roots for note in _root_notes(root)))
+
+
+def _root_notes(root: RootView) -> Iterator[RenderableType]:
+    """Every reason why something of it is not indexed, and what to do."""
+    if root.state == "away":
+        yield _problem(f"{root.name}: {root.reason}; its {root.files:,} files are kept as they were", root.hint)
+    elif root.problem or root.reason:
+        yield _problem(f"{root.name}: {root.problem or root.reason}", root.hint)
+    if root.audit is not None and root.audit.gap_count:
+        lost = f"{root.audit.gap_count:,} not accounted for, queued for another look"
+        yield _problem(f"{root.name}: {lost}", f"lakewatchd audit {root.name}")
 
 
 def _activity(root: RootView) -> str:
     if root.scanning:
         return f"scanning: {root.scanning}"
-    return f"{root.settling:,} settling" if root.settling else root.watching
+    return f"{root.settling:,} settling" if root.settling else "·"
 
 
 def _queue(status: Status) -> RenderableType:
@@ -150,7 +162,10 @@ def _queue(status: Status) -> RenderableType:
         lines = [line for line in status.queue if line.stage == stage]
         counts = (sum(line.count for line in lines if line.state == state) for state in _STATES)
         table.add_row(safe(stage), *(f"{count:,}" if count else "·" for count in counts))
-    return table
+    oldest = status.oldest_unprocessed_s
+    if oldest is None or oldest < OLD_S:
+        return table
+    return Group(table, safe(f"the oldest change has been waiting for {duration_text(oldest)}", "dim"))
 
 
 def _groups(groups: Iterable[ParkedGroup]) -> Iterator[RenderableType]:

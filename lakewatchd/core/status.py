@@ -146,7 +146,9 @@ class Status:
         """One sentence: ``watching 1 root, 57 files; 12 queued, 9.1/s, 2 s left; 1 parked``."""
         parts = [self._watching(), self._working()]
         if self.parked_count:
-            parts.append(f"{self.parked_count} parked")
+            parts.append(f"{self.parked_count:,} parked")
+        if self.gaps:
+            parts.append(f"{self.gaps:,} not accounted for")
         if self.paused:
             parts.append(f"paused: {self.paused}")
         return "; ".join(parts)

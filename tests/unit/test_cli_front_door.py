@@ -95,9 +95,7 @@ def test_a_missing_config_says_how_to_make_one(tmp_path: Path) -> None:
     assert "error: " in done.stderr and "fix: write one: cp " in done.stderr
 
 
-@pytest.mark.parametrize(
-    "argv", [["scan"], ["queue", "pause"], ["queue", "retry", "--all"], ["explain", "x"], ["status", "--wait"]]
-)
+@pytest.mark.parametrize("argv", [["scan"], ["queue", "pause"], ["queue", "retry", "--all"], ["status", "--wait"]])
 def test_orders_to_a_daemon_that_is_down_exit_3(
     argv: list[str], config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -53,6 +53,63 @@ def test_status_tells_everything() -> None:
         assert expected in text, expected
 
 
+def test_three_roots_one_away_one_polled_one_with_held_removals() -> None:
+    """The whole picture, as it is printed."""
+    status = s.Status(
+        version="1.2", pid=42, uptime_s=7200, loop_lag_ms=3.0,
+        roots=(
+            s.RootView("photos", "/srv/photos", "present", watching="events (fanotify), rescan every 60 min",
+                       files=1_204_881, ignored=12, last_scan=940.0, settling=2),
+            s.RootView("nas", "/mnt/nas", "away", reason="does not answer", hint="check the server behind /mnt/nas",
+                       files=88_000, last_scan=-6200.0),
+            s.RootView("share", "/mnt/share", "present", watching="polled every 5 min: cifs shows no others' changes",
+                       files=500, ignored=3, last_scan=700.0,
+                       problem="120 files are missing at once; they are kept until you say that they were deleted",
+                       hint="lakewatchd scan share --accept-removals",
+                       audit=s.RootAudit("share", {"indexed": 379, "gap": 1})),
+        ),
+        queue=(s.QueueLine("ingest", "fresh", "ready", 312), s.QueueLine("index", "backfill", "leased", 4),
+               s.QueueLine("index", "backfill", "parked", 7)),
+        rate_per_s=41.0, eta_s=8.0, oldest_unprocessed_s=700.0, gaps=1,
+        parked=(s.ParkedGroup("damaged-media", 5, "mend or replace the file", "photos:2024/a.jpg"),
+                s.ParkedGroup("not-readable", 2, "let the daemon's user read it", "share:b.txt")),
+    )  # fmt: skip
+    lines = [line.rstrip() for line in drawn(render.status_view(status, At())).splitlines()]
+    assert "\n".join(lines) == GOLDEN
+
+
+GOLDEN = """\
+● watching 3 roots, 1,293,381 files, 1 away; 316 queued, 41.0/s, 8 s left; 7 parked; 1 not accounted for
+  lakewatchd 1.2, pid 42, up 2 h 0 min, loop lag 3 ms
+
+Roots
+  name    state        files  ignored  last scan      now
+  photos  present  1,204,881       12  60 s ago       2 settling
+  nas     away        88,000        0  2 h 0 min ago  ·
+  share   present        500        3  5 min ago      ·
+  photos: /srv/photos, events (fanotify), rescan every 60 min
+  nas: /mnt/nas
+  share: /mnt/share, polled every 5 min: cifs shows no others' changes
+  ! nas: does not answer; its 88,000 files are kept as they were
+    fix: check the server behind /mnt/nas
+  ! share: 120 files are missing at once; they are kept until you say that they were deleted
+    fix: lakewatchd scan share --accept-removals
+  ! share: 1 not accounted for, queued for another look
+    fix: lakewatchd audit share
+
+Queue
+  stage   ready  later  running  parked
+  ingest    312      ·        ·       ·
+  index       ·      ·        4       7
+  the oldest change has been waiting for 12 min
+
+Parked
+  5 damaged-media  such as photos:2024/a.jpg
+    fix: mend or replace the file
+  2 not-readable  such as share:b.txt
+    fix: let the daemon's user read it"""
+
+
 def test_text_from_outside_is_neither_markup_nor_control() -> None:
     text = drawn(render.status_view(STATUS, At()))
     assert text.count(SHOWN) == 2

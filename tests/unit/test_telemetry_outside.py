@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 import time
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,6 +81,40 @@ def test_under_journald_lines_carry_their_priority(
         logging.getLogger("x").info("fine")
         stream.seek(0)
         assert stream.read() == "<3>broken stage=tag\n<6>fine\n"
+
+
+EVIL = "a.jpg\n<0>all is lost\nPRIORITY=0\x1b[2J\udcff\u202e"
+
+
+def test_under_journald_a_file_name_cannot_forge_a_line_nor_its_priority(
+    root_logger: logging.Logger, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "systemd", None)
+    with (tmp_path / "journal").open("w+", encoding="utf-8") as stream:
+        stat = os.fstat(stream.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{stat.st_dev}:{stat.st_ino}")
+        t.set_up_logging("info", stream=stream)
+        logging.getLogger("x").info("cannot read %s", EVIL, extra={"path": EVIL})
+        stream.seek(0)
+        (line,) = stream.read().splitlines()
+        assert line.startswith("<6>cannot read a.jpg\\x0a<0>all") and "\x1b" not in line
+
+
+def test_under_journald_a_file_name_cannot_forge_a_field(
+    root_logger: logging.Logger, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sent: list[tuple[str, dict[str, object]]] = []
+    journal = types.SimpleNamespace(send=lambda message, **fields: sent.append((message, fields)))
+    monkeypatch.setitem(__import__("sys").modules, "systemd", types.SimpleNamespace(journal=journal))
+    with (tmp_path / "journal").open("w+") as stream:
+        stat = os.fstat(stream.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{stat.st_dev}:{stat.st_ino}")
+        t.set_up_logging("info", stream=stream)
+        logging.getLogger("x").warning("cannot read %s", EVIL, extra={"path": EVIL, "root": EVIL})
+    ((message, fields),) = sent
+    assert fields.pop("PRIORITY") == 4
+    for text in (message, *fields.values()):
+        assert isinstance(text, str) and text.isprintable() and len(text.splitlines()) == 1
 
 
 @pytest.mark.parametrize("abstract", [False, True])
