@@ -155,7 +155,7 @@ def errors() -> Iterator[Case]:
     for step in ("fsync", "ledger"):
         yield _raised(f"{step}.before", "ENOSPC", tolerated=1)
         yield _raised(f"{step}.before", "EIO", ends=70)
-    yield _raised("ack.before", "QueueDamaged", ends=70)
+    yield replace(_raised("ack.before", "QueueDamaged", ends=70), set_aside="queue.db.damaged-")
     yield _raised("clean.before", "Busy")
     yield _raised("compact_plan.before", "OutOfSpace")
     yield _raised("identify.before", "TimedOut", times=2)
