@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.crash.subject import Red, Subject
 Parked = list[tuple[str, str]]
 Originals = dict[str, tuple[str, int, int]]
 
+DEPTH = 5
 OURS = ("queue.db-", "thumbnails.db", "lake", "models")
 """What a daemon that stopped leaves in its state directory, and nothing temporary."""
 
@@ -77,7 +79,8 @@ def _count_decodes(subject: Subject, due: int) -> None:
 
 
 def shown(lake: Path) -> set[str]:
-    """Every path of a view of this lake."""
+    """Every folder of a view of this lake with the assets in it. Under which of its names an asset is filed depends on
+    where it was seen first; only ``by-root`` says all of them."""
 
     async def tree() -> Tree:
         reader = LakeReader(lake)
@@ -90,11 +93,12 @@ def shown(lake: Path) -> set[str]:
 
 
 def _walk(tree: Tree, folder: tuple[bytes, ...]) -> Iterator[str]:
+    place = b"/".join(folder).decode(errors="surrogateescape")
     for name, entry in tree.entries(folder):
-        path = (*folder, name)
-        yield b"/".join(path).decode(errors="surrogateescape")
-        if isinstance(entry, Branch) and len(path) < 6:
-            yield from _walk(tree, path)
+        if not isinstance(entry, Branch):
+            yield f"{place}/{os.fsdecode(name) if folder[0] == b'by-root' else entry.asset.asset_id}"
+        elif len(folder) < DEPTH:
+            yield from _walk(tree, (*folder, name))
 
 
 def unreferenced(lake: Path) -> Iterator[str]:
