@@ -190,6 +190,9 @@ def places() -> Iterator[Case]:
     for what in ("state", "lake", "queue", "temp"):
         disk = partial(scenes.on_small_disk, what=what)
         yield Case(f"disk full: {what}", partial(scenes.disk_full, what=what), world=disk, tolerated=2)
+    disk = partial(scenes.on_small_disk, what="state", reserve_mb=20)
+    nearly = partial(scenes.disk_full, what="state", leave_mb=10)
+    yield Case("disk full but for less than the reserve: state", nearly, world=disk, tolerated=2)
     disk = partial(scenes.on_small_disk, what="state")
     yield Case("disk full at the start", scenes.disk_full_at_start, "start", world=disk, tolerated=2)
     yield Case("queue locked by another process", scenes.queue_locked)

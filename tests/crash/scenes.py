@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 STOPPED_S = 7.0
 """Longer than the leases of these lives."""
-FULL = ("no space", "no room", "No space")
+FULL = ("no space", "no room", "MB free")
 
 
 def before_the_fault(subject: Subject, *fault: str) -> None:
@@ -86,9 +86,13 @@ def small_disk(place: Path, megabytes: int = 48) -> Iterator[None]:
         subprocess.run(["umount", "-l", str(place)], check=False)
 
 
-def fill(place: Path) -> Path:
-    """Write until nothing more fits, to the byte. Remove the returned file to make room."""
+def fill(place: Path, leave_mb: int = 0) -> Path:
+    """Write until nothing more fits, to the byte, or so much is left. Remove the returned file to make room."""
     ballast = place / "ballast"
+    if leave_mb:
+        with ballast.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(place).free - (leave_mb << 20))
+        return ballast
     with ballast.open("wb", buffering=0) as file:
         for size in (1 << 20, 1 << 12, 1):
             try:
@@ -100,8 +104,9 @@ def fill(place: Path) -> Path:
 
 
 @contextmanager
-def on_small_disk(subject: Subject, what: str) -> Iterator[Path]:
+def on_small_disk(subject: Subject, what: str, reserve_mb: int = 0) -> Iterator[Path]:
     """The state, the lake, the queue or the directory for temporary files on a small disk; yields the disk."""
+    subject.live.daemon_settings = f"min_free_mb = {reserve_mb}"
     disk = _disk(subject, what)
     subject.live.state.mkdir(parents=True)
     with small_disk(disk):
@@ -118,10 +123,11 @@ def _disk(subject: Subject, what: str) -> Path:
     return places.get(what, subject.live.state)
 
 
-def disk_full(subject: Subject, case: Case, what: str) -> None:
-    """Full to the byte while everything changes. The daemon waits, says so, and goes on when there is room."""
+def disk_full(subject: Subject, case: Case, what: str, leave_mb: int = 0) -> None:
+    """Full to the byte, or below the reserve, while everything changes. The daemon waits, says so, and goes on when
+    there is room."""
     before_the_fault(subject)
-    ballast = fill(_disk(subject, what))
+    ballast = fill(_disk(subject, what), leave_mb)
     corpus.change(subject.files)
     if what == "temp":  # nothing of ours is written there
         subject.drain()
