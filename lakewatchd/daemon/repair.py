@@ -15,13 +15,13 @@ import dataclasses
 import errno
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from importlib import metadata
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from lakewatchd import __version__
 from lakewatchd.config import Config
-from lakewatchd.core.asset import Occurrence
+from lakewatchd.core.asset import AssetId, Occurrence
 from lakewatchd.core.clock import Clock, SystemClock
 from lakewatchd.core.job import Priority
 from lakewatchd.core.lineage import Transform
@@ -35,6 +35,8 @@ from lakewatchd.stages import chunk, ingest, plan
 
 if TYPE_CHECKING:
     from lakewatchd.daemon.parts import Daemon
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -147,13 +149,11 @@ async def agree(daemon: Daemon) -> int:
         return 0
     for root in await run(queue.seen.roots):
         await run(queue.seen.forget_root, root)
-    count, rows = 0, list[OccurrenceRow]()
-    async for row in daemon.reader.all_occurrences():
-        rows.append(row)
-        if len(rows) == ROWS_AT_ONCE:
-            count += await _take_in(daemon, rows)
-            rows.clear()
-    count += await _take_in(daemon, rows)
+    count = 0
+    async for rows in _pages(daemon.reader.all_occurrences()):
+        count += await _take_in(daemon, rows)
+    async for shown in _pages(daemon.reader.all_gold()):  # what nothing holds any more is withdrawn: that job was lost
+        await _publish(daemon, (row.asset_id for row in shown))
     await run(queue.unpark)  # this lake does not know what became of them: a bad file, too, has its row
     await run(queue.seen.set_root_state, LAKE, daemon.writer.identity)
     if count:
@@ -166,7 +166,22 @@ async def agree(daemon: Daemon) -> int:
 async def _take_in(daemon: Daemon, rows: Sequence[OccurrenceRow]) -> int:
     """Files that are there; and their assets are published again, since jobs for them may have been lost."""
     there = [Occurrence(row.key, row.asset_id, row.version) for row in rows if row.presence is not Presence.GONE]
-    jobs = [plan.index_spec(asset_id, Priority.BACKFILL) for asset_id in dict.fromkeys(row.asset_id for row in rows)]
-    await daemon.queue_thread(daemon.queue.put, jobs)
+    await _publish(daemon, (row.asset_id for row in rows))
     await daemon.queue_thread(daemon.queue.seen.record, there)
     return len(there)
+
+
+async def _publish(daemon: Daemon, asset_ids: Iterable[AssetId]) -> None:
+    jobs = [plan.index_spec(asset_id, Priority.BACKFILL) for asset_id in dict.fromkeys(asset_ids)]
+    await daemon.queue_thread(daemon.queue.put, jobs)
+
+
+async def _pages(rows: AsyncIterator[T]) -> AsyncIterator[list[T]]:
+    """``rows``, :data:`ROWS_AT_ONCE` at a time."""
+    page: list[T] = []
+    async for row in rows:
+        page.append(row)
+        if len(page) == ROWS_AT_ONCE:
+            yield page
+            page = []
+    yield page

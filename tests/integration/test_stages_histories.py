@@ -267,6 +267,22 @@ async def test_what_was_parked_is_shown_by_a_lake_that_was_made_again(tmp_path: 
         assert [row.best.path async for row in daemon.reader.all_gold()] == ["bad.txt"]
 
 
+async def test_what_nothing_holds_is_withdrawn_though_the_queue_was_lost_with_the_job_for_it(tmp_path: Path) -> None:
+    make_tree(tmp_path / "nas", {"a.txt": "as it was"})
+    async with built(tmp_path) as daemon:
+        await repair.agree(daemon)
+        await run_all(daemon, look_at("a.txt"))
+        make_tree(tmp_path / "nas", {"a.txt": "as it is now"})
+        await daemon.queue_thread(daemon.queue.put, [look_at("a.txt")])
+        await handle(daemon, await claim(daemon, "ingest"))  # the lake knows of the change, the queue does not
+    for leftover in (tmp_path / "state").glob("queue.db*"):
+        leftover.unlink()
+    async with built(tmp_path) as daemon:
+        await repair.agree(daemon)
+        await run_all(daemon)
+        assert [row.size_bytes async for row in daemon.reader.all_gold()] == [len("as it is now")]
+
+
 async def test_a_queue_that_was_moved_away_forgets_no_file_of_the_lake(tmp_path: Path) -> None:
     make_tree(tmp_path / "nas", {"stays.txt": "1", "goes.txt": "2", "changes.txt": "3"})
     names = ("stays.txt", "goes.txt", "changes.txt")
