@@ -89,6 +89,13 @@ class BadFs(pyfuse3.Operations):
                 return data
         return os.pread(fh, size, offset)
 
+    async def statfs(self, ctx: Any = None) -> Any:
+        source = os.statvfs(self._paths[pyfuse3.ROOT_INODE])
+        answer = pyfuse3.StatvfsData()
+        for name in ("bsize", "frsize", "blocks", "bfree", "bavail", "files", "ffree", "favail", "namemax"):
+            setattr(answer, f"f_{name}", getattr(source, f"f_{name}"))
+        return answer
+
     async def release(self, fh: int) -> None:
         os.close(fh)
 

@@ -132,7 +132,7 @@ def disk_full(subject: Subject, case: Case, what: str, leave_mb: int = 0) -> Non
     if what == "temp":  # nothing of ours is written there
         subject.drain()
     else:
-        subject.wait_for(lambda: any(subject.status_says(text) for text in FULL), "status says that the disk is full")
+        subject.wait_for(lambda: _says_full(str(subject.ask("status"))), "status says that the disk is full")
     pause(2.0)
     ballast.unlink()
     subject.drain()
@@ -145,12 +145,18 @@ def disk_full_at_start(subject: Subject, case: Case) -> None:
     ballast = fill(subject.live.state)
     corpus.change(subject.files)
     subject.start(wait=False)
-    pause(6.0)
-    if (code := subject.exit_code()) is not None:
-        subject.deaths += 1
-        if code not in (1, 70) or not any(text in subject.live.log for text in FULL):
-            raise Red(f"ended with {code}: {subject.last_words()}")
+    wait_until(lambda: subject.exit_code() is not None or _says_full(subject.live.log), WAIT_S, "the log says so")
     ballast.unlink()
+    if (code := subject.exit_code()) is None:
+        subject.wait_for(subject.is_up, "the daemon goes on")
+        return
+    subject.deaths += 1
+    if code not in (1, 70) or not _says_full(subject.live.log):
+        raise Red(f"ended with {code}: {subject.last_words()}")
+
+
+def _says_full(text: str) -> bool:
+    return any(sign in text for sign in FULL)
 
 
 # --- databases ---------------------------------------------------------------------------------------------
