@@ -84,6 +84,7 @@ class Daemon:
         result = await self._run_stage(job)
         durable = None
         if result.batch is not None:
+            await self.writer.room()
             durable = self.writer.submit(result.batch, urgent=job.priority <= Priority.CHANGED)
         if result.error is not None:
             if durable is not None:

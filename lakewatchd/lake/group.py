@@ -55,3 +55,11 @@ def rows_in(batch: Batch) -> int:
     """What a batch counts towards a full group: rows, so that one long document counts as many photos do."""
     tables = (batch.occurrences, batch.assets, batch.spans, batch.gold, batch.gold_gone, batch.runs)
     return sum(len(rows) for rows in tables)
+
+
+def bytes_in(batch: Batch) -> int:
+    """About what a batch holds in memory: texts, vectors and thumbnails, which are nearly all of it."""
+    vectors = [vector for span in batch.spans for vector in (span.image_vector, span.text_vector) if vector is not None]
+    vectors += [row.vector for row in batch.gold if row.vector is not None]
+    texts = sum(len(span.text) for span in batch.spans) + sum(len(row.text) for row in batch.gold)
+    return texts + sum(8 * len(vector) for vector in vectors) + sum(len(image) for _, image in batch.thumbnails)

@@ -92,8 +92,11 @@ class Maintenance:
 
     async def tidy_at_start(self) -> None:
         """Remove what killed writers left behind. Only while nobody else writes: the lock is ours."""
+        removed = 0
         for spec in TABLES:
-            await self._clean(spec, delete_unverified=True)
+            removed += await self._clean(spec, delete_unverified=True)
+        if removed:
+            log.info("%d bytes of old versions and of commits that were cut off are removed from the lake", removed)
 
     def _most_indebted(self, is_idle: bool) -> TableSpec | None:
         limit = min(IDLE_COMMITS, self.optimize_commits) if is_idle else self.optimize_commits
@@ -148,18 +151,19 @@ class Maintenance:
 
         return [lambda name=name: asyncio.to_thread(one, name) for name in names]  # type: ignore[misc]
 
-    async def _clean(self, spec: TableSpec, *, delete_unverified: bool = False) -> None:
-        """Leave the newest version alone in the end; so that one must be safe first."""
+    async def _clean(self, spec: TableSpec, *, delete_unverified: bool = False) -> int:
+        """Leave the newest version alone in the end; so that one must be safe first. Returns bytes."""
         await self.make_durable()
-        await asyncio.to_thread(self._remove_old_versions, spec, delete_unverified)
+        return await asyncio.to_thread(self._remove_old_versions, spec, delete_unverified)
 
-    def _remove_old_versions(self, spec: TableSpec, delete_unverified: bool) -> None:
+    def _remove_old_versions(self, spec: TableSpec, delete_unverified: bool) -> int:
         with translated(f"removing old versions of {spec.name}"):
-            _dataset(self.store, spec).cleanup_old_versions(
+            removed = _dataset(self.store, spec).cleanup_old_versions(
                 older_than=KEEP_VERSIONS,
                 delete_unverified=delete_unverified,
                 error_if_tagged_old_versions=False,  # a tag keeps its version; that is no error
             )
+        return int(removed.bytes_removed)
 
     def hygiene(self, spec: TableSpec) -> Hygiene:
         """Blocking: walks the table's files."""

@@ -27,9 +27,9 @@ from pathlib import Path
 from lakewatchd.config import LakeConfig
 from lakewatchd.core.clock import Clock, SystemClock
 from lakewatchd.core.pulse import Pulse
-from lakewatchd.errors import FatalError, LakewatchError, PauseError
+from lakewatchd.errors import Busy, FatalError, LakewatchError, PauseError
 from lakewatchd.lake import codec, durable, schema
-from lakewatchd.lake.group import Group
+from lakewatchd.lake.group import Group, bytes_in
 from lakewatchd.lake.lance_errors import translated
 from lakewatchd.lake.maintain import Maintenance
 from lakewatchd.lake.migrate import migrate
@@ -43,6 +43,10 @@ from lakewatchd.lake.waiting import Waiting, WaitingRoom, settle
 
 log = logging.getLogger(__name__)
 
+CONFLICT_WAITS_S = (0.1, 0.5, 2.0)
+"""Before a group that met another program in the lake is written again. After that its jobs are tried again later."""
+MAX_UNWRITTEN_BYTES = 256_000_000
+"""Of batches that wait or are being written: whoever has more waits (:meth:`LakeWriter.room`)."""
 IDLE_S = 2.0
 """After this long without work, smaller debts are paid too."""
 STUCK_S = 900.0
@@ -70,6 +74,8 @@ class LakeWriter:
         self._waiting = WaitingRoom(config.commit_rows, config.commit_s)
         self._chores: deque[tuple[Callable[[], Awaitable[None]], asyncio.Future[None]]] = deque()
         self._arrived = asyncio.Event()
+        self._written = asyncio.Event()
+        self._unwritten_bytes = 0
         self._is_stopping = False
         self.pulse = Pulse("the lake's writer", STUCK_S, clock)
 
@@ -129,8 +135,15 @@ class LakeWriter:
         codec.check(batch, self._store.dims)
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.add(Waiting(batch, urgent, self._clock.monotonic(), future))
+        self._unwritten_bytes += bytes_in(batch)
         self._arrived.set()
         return future
+
+    async def room(self) -> None:
+        """Return once another batch may be submitted. Who submits without asking is not refused."""
+        while self._unwritten_bytes > MAX_UNWRITTEN_BYTES and not self._is_stopping:
+            self._written.clear()
+            await self._written.wait()
 
     async def purge_old(self, keep_days: float) -> None:
         """Forget what has been gone for ``keep_days`` days of work. To be called once a day, or more often."""
@@ -158,8 +171,11 @@ class LakeWriter:
                 is_idle = await self._until_due()
                 if self._waiting and self._due_in_s() <= 0:
                     began = self._clock.monotonic()
+                    taken = self._waiting.take()
                     with self.pulse.beat():
-                        await self._commit(self._waiting.take())
+                        await self._commit(taken)
+                    self._unwritten_bytes -= sum(bytes_in(item.batch) for item in taken)
+                    self._written.set()
                     self._waiting.note_commit(began, self._clock.monotonic())
                 await self._do_chores()
                 await self._maintenance.step(is_idle=is_idle)
@@ -212,16 +228,26 @@ class LakeWriter:
         """Write the group; if that fails for another reason than room, each batch alone: only the guilty fails."""
         error: LakewatchError | None = FatalError("the lake's writer was stopped")
         try:
-            await self._write(Group.of(item.batch for item in waiting))
+            await self._write_despite_others(Group.of(item.batch for item in waiting))
             error = None
         except LakewatchError as exc:
             error = exc
-            if len(waiting) > 1 and not isinstance(exc, PauseError):
+            if len(waiting) > 1 and not isinstance(exc, PauseError | Busy):
                 for item in waiting:
                     await self._commit([item])
         finally:
             for item in waiting:
                 settle(item.future, error)
+
+    async def _write_despite_others(self, group: Group) -> None:
+        """Write it again where another program's commit or lock came first: repeated, it changes nothing else."""
+        for wait_s in CONFLICT_WAITS_S:
+            try:
+                return await self._write(group)
+            except Busy as exc:
+                log.warning("%s: it is written again", exc.message)
+                await asyncio.sleep(wait_s)
+        return await self._write(group)
 
     async def _write(self, group: Group) -> None:
         revision = self._next_revision()
@@ -303,6 +329,7 @@ class LakeWriter:
                 settle(future, error)
 
     def _fail_the_rest(self) -> None:
+        self._written.set()
         futures = [item.future for item in self._waiting.take_all()] + [future for _, future in self._chores]
         for future in futures:
             settle(future, FatalError("the lake's writer has stopped"))

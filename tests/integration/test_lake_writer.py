@@ -11,17 +11,19 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lake_rows import DIMS, asset_id, batch, occurrence, place
 
 from lakewatchd.config import LakeConfig
 from lakewatchd.core.clock import SystemClock
-from lakewatchd.errors import AlreadyRunning, AssetError, FatalError, OutOfSpace, SchemaTooNew
+from lakewatchd.errors import AlreadyRunning, AssetError, Busy, FatalError, OutOfSpace, SchemaTooNew
 from lakewatchd.lake import durable, maintain, schema, tables
 from lakewatchd.lake.compare import compare
 from lakewatchd.lake.reader import LakeReader
 from lakewatchd.lake.rows import Batch, Presence
+from lakewatchd.lake.store import Store
 from lakewatchd.lake.tables import LakeWriter, serving
 
 QUICK = LakeConfig(commit_s=0.02)
@@ -397,3 +399,46 @@ def test_importing_the_lake_is_cheap() -> None:
         "sys.exit(any(m in sys.modules for m in ('lancedb', 'lance', 'pyarrow', 'numpy')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+async def test_another_programs_commit_is_waited_for_and_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tables, "CONFLICT_WAITS_S", (0.0, 0.0))
+    real, conflicts = Store.merge, 2
+
+    async def merge(store: Store, spec: schema.TableSpec, rows: Any) -> None:
+        nonlocal conflicts
+        if spec.name == "gold_assets" and conflicts:
+            conflicts -= 1
+            raise Busy("another commit came first")
+        await real(store, spec, rows)
+
+    monkeypatch.setattr(Store, "merge", merge)
+    async with lake(tmp_path) as writer:
+        await writer.submit(batch(1))
+        assert "another commit came first: it is written again" in caplog.text
+        conflicts = 3
+        with pytest.raises(Busy):
+            await writer.submit(batch(2))
+        conflicts = 0
+        await writer.submit(batch(2))
+        reader = LakeReader(tmp_path / "lake")
+        assert len([row async for row in reader.all_gold()]) == 2
+        assert len([row async for row in reader.all_spans()]) == 2
+        reader.close()
+
+
+async def test_who_has_much_waits_until_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "MAX_UNWRITTEN_BYTES", 1)
+    async with lake(tmp_path) as writer:
+        await writer.room()
+        first = writer.submit(batch(1))
+        assert writer._unwritten_bytes > 1
+        await writer.room()
+        assert first.done() and writer._unwritten_bytes == 0
+        second = writer.submit(batch(2))
+        second.cancel()
+        writer.submit(batch(3))
+        await writer.room()  # who gave up frees its room too
+        assert writer._unwritten_bytes == 0
