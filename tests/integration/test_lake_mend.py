@@ -59,8 +59,10 @@ def identity(lake: Path) -> str:
     return str(json.loads((lake / "lake.json").read_bytes())["identity"])
 
 
-@pytest.mark.parametrize("table", ["silver_assets", "silver_spans", "bronze_occurrences", "gold_assets"])
-@pytest.mark.parametrize("is_truncated", [False, True])
+@pytest.mark.parametrize(
+    ("table", "is_truncated"),
+    [("silver_assets", True), ("silver_spans", False), ("bronze_occurrences", False), ("gold_assets", False)],
+)
 async def test_a_lost_data_file_costs_its_rows_and_no_others(lake: Path, table: str, is_truncated: bool) -> None:
     victim, before = data_files(lake, table)[2], identity(lake)
     if is_truncated:
@@ -123,7 +125,7 @@ async def test_a_lost_index_is_made_again(lake: Path) -> None:
         assert (await counts(lake))["gold_assets"] == PHOTOS
 
 
-@pytest.mark.parametrize("content", [b"", b"{not json", b'{"schema": 2, "colour": "blue"}', b"[]", None])
+@pytest.mark.parametrize("content", [b"", b'{"schema": 2, "colour": "blue"}', None])
 async def test_a_ledger_that_makes_no_sense_is_written_anew(lake: Path, content: bytes | None) -> None:
     ledger, before = lake / "lake.json", identity(lake)
     if content is None:
