@@ -13,7 +13,8 @@ from lakewatchd.daemon.parts import Daemon
 from lakewatchd.errors import RootAway
 from lakewatchd.sources.roots import RootState
 from lakewatchd.testing import make_tree
-from tests.integration.test_stages_histories import built, look_at, run_all
+from tests.integration.test_removal_guard import take_in
+from tests.integration.test_stages_histories import built
 
 FILES = {"a.txt": "1", "b.txt": "2", "d/c.txt": "3"}
 
@@ -29,7 +30,7 @@ async def index(base: Path) -> None:
     make_old_tree(base / "nas", FILES)
     async with built(base) as daemon:
         await daemon.sources["nas"].request_scan()
-        await run_all(daemon, *map(look_at, FILES))
+        assert await take_in(daemon) == len(FILES)
 
 
 async def waiting(daemon: Daemon) -> int:

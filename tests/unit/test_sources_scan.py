@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -203,19 +204,37 @@ def test_a_root_that_vanishes_while_removals_are_told(lab: Lab, monkeypatch: pyt
         list(batches)
 
 
-def test_an_unreadable_directory_removes_nothing(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EACCES])
+def test_an_unreadable_directory_removes_nothing(lab: Lab, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     lab.run()
     real = listing.read
 
     def broken(path: str, *, follow: bool = False) -> listing.Listing:  # root may read all: the error is made up
         if path.endswith("/d"):
-            raise OSError(5, "Input/output error")
+            raise OSError(number, os.strerror(number))
         return real(path, follow=follow)
 
     shutil.rmtree(lab.base / "d/e")
     monkeypatch.setattr(listing, "read", broken)
     assert lab.changes() == set()
     assert lab.summary is not None and lab.summary.problems[0].path == "d" and lab.summary.problem_count == 1
+
+
+def test_an_entry_of_which_nothing_can_be_told_is_not_gone(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.run()
+    real = listing.read
+
+    def broken(path: str, *, follow: bool = False) -> listing.Listing:
+        found = real(path, follow=follow)
+        if path.endswith("/root"):
+            at = found.names.index("a.jpg")
+            del found.names[at], found.stats[at]
+            found.unknown.append(("a.jpg", False, OSError(errno.EIO, "Input/output error")))
+        return found
+
+    monkeypatch.setattr(listing, "read", broken)
+    assert lab.changes() == set()
+    assert lab.summary is not None and lab.summary.problems[0].path == "a.jpg"
 
 
 def test_a_directory_that_vanishes_between_listing_and_entering(lab: Lab) -> None:
