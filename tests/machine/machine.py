@@ -16,7 +16,7 @@ from .lab import DAEMON_OPERATIONS, Lab
 from .world import FILE_OPERATIONS, Operation
 
 NUMBERS = st.integers(0, 255)
-AROUND = ("away", "back", "ignore", "unignore")
+AROUND = ("away", "impostor", "back", "ignore", "unignore")
 CHANGES = tuple(name for name in FILE_OPERATIONS if name not in (*AROUND, "pause"))
 STEPS = 14
 

@@ -41,8 +41,11 @@ SCRIPT = """
   6. move_directory 0 5
   7. append 0 9
   8. kill 0 0
-  9. back 0 0
- 10. delete 1 0
+  9. impostor 0 0
+ 10. pause 4 0
+ 11. back 0 0
+ 12. quietly 1 3
+ 13. delete 1 0
 """
 
 

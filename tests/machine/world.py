@@ -7,7 +7,7 @@ moves between roots are renames); the first is a bind mount that can be taken aw
 
 # Names that are no text need os and os.path
 # ruff: noqa: PTH101, PTH102, PTH103, PTH104, PTH105, PTH108, PTH110, PTH112, PTH113, PTH114, PTH116, PTH118, PTH119
-# ruff: noqa: PTH120, PTH123, PTH211
+# ruff: noqa: PTH120, PTH121, PTH123, PTH211
 
 from __future__ import annotations
 
@@ -145,15 +145,25 @@ class World:
 
     @property
     def is_away(self) -> bool:
-        return not self.mountpoint.is_mount()
+        return not os.path.samefile(self.mountpoint, self._trees[0])
 
     def away(self) -> None:
-        while not self.is_away:
+        """Whatever is mounted goes."""
+        while self.mountpoint.is_mount():
             _sh("umount", "-l", str(self.mountpoint))
 
     def back(self) -> None:
         if self.is_away:
+            self.away()
             _sh("mount", "--bind", os.fsdecode(self._trees[0]), str(self.mountpoint))
+
+    def impostor(self) -> None:
+        """Another tree in the place of the root."""
+        other = self.disk / "other"
+        other.mkdir(exist_ok=True)
+        _write(os.fsencode(other) + b"/stranger.txt", b"of another disk\n")
+        self.away()
+        _sh("mount", "--bind", str(other), str(self.mountpoint))
 
     # --- doing -------------------------------------------------------------------------------------------------
 
@@ -224,8 +234,8 @@ def _rewrite(world: World, path: bytes, b: int) -> str:
 
 def _quietly(world: World, path: bytes, b: int) -> str:
     stat, data = os.stat(path), _read(path)
-    if not data:
-        return NOTHING
+    if not data or data.startswith(b"\xff\xd8"):
+        return NOTHING  # a damaged picture would be parked, and rightly so
     at = b % len(data)
     data = data[:at] + bytes([(data[at] + 1) % 128 or 65]) + data[at + 1 :]
     with open(path, "r+b") as file:
@@ -359,6 +369,11 @@ def _away(world: World, a: int, b: int) -> str:
     return "unmount nas"
 
 
+def _impostor(world: World, a: int, b: int) -> str:
+    world.impostor()
+    return "mount another tree as nas"
+
+
 def _back(world: World, a: int, b: int) -> str:
     if not world.is_away:
         return NOTHING
@@ -395,6 +410,7 @@ FILE_OPERATIONS: dict[str, Callable[[World, int, int], str]] = {
     "ignore": _ignore,
     "unignore": _unignore,
     "away": _away,
+    "impostor": _impostor,
     "back": _back,
     "pause": _pause,
 }
