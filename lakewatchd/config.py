@@ -26,6 +26,8 @@ IGNORE_DEFAULT = (
     # NAS and sync software
     "@eaDir", "#recycle", "#snapshot", ".snapshot", "@Recycle", "lost+found", ".stfolder", ".stversions", ".sync",
     ".syncthing.*", ".Trash-*", ".Trashes", "$RECYCLE.BIN", "System Volume Information",
+    # control files of JuiceFS, which can be read without end
+    ".accesslog", ".config", ".stats", ".trash", ".jfs*",
     # desktops
     ".DS_Store", "._*", ".Spotlight-V100", ".fseventsd", "__MACOSX", "Thumbs.db", "desktop.ini", ".directory",
     ".thumbnails", ".cache",

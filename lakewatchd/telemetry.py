@@ -196,6 +196,14 @@ class Counters:
     """Changes seen by watchers and scans, after merging."""
     sources_overflows: int = 0
     """Times that events were lost and a scan had to make up for it."""
+    sources_rescans: int = 0
+    sources_wakeups: int = 0
+    """Times that the machine was found to have slept, each followed by a rescan."""
+    sources_canary_failures: int = 0
+    """Times that events were found not to arrive, so that polling took over."""
+    sources_poll_visits: int = 0
+    sources_poll_stats: int = 0
+    """Files and directories looked at by polling."""
     queue_jobs_done: int = 0
     queue_jobs_retried: int = 0
     queue_jobs_parked: int = 0

@@ -8,23 +8,34 @@ from __future__ import annotations
 import enum
 import importlib.util
 import os
+import queue
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from lakewatchd.config import SYSTEM_CONFIG, Config
+from lakewatchd.config import SYSTEM_CONFIG, Config, WatchConfig, watch_of
 from lakewatchd.control import whoami
 from lakewatchd.core.asset import path_text
 from lakewatchd.core.status import Layer
 from lakewatchd.errors import AlreadyRunning, LakeDamaged
+from lakewatchd.sources import budget
+from lakewatchd.sources.ears import trial
+from lakewatchd.sources.ignore import IgnoreRules
+from lakewatchd.sources.roots import Root
+
+T = TypeVar("T")
 
 FUSE_CONF = Path("/etc/fuse.conf")
 INOTIFY = Path("/proc/sys/fs/inotify")
 COUNT_S = 2.0
 """How long directories are counted. A count that was cut short is a lower bound, and said to be one."""
+ANSWER_S = 10.0
+"""A root that does not answer for so long hangs."""
 _LOW_SPACE_BYTES = 2_000_000_000
 
 
@@ -44,7 +55,7 @@ class Finding:
 
 def check_all(config: Config) -> tuple[Finding, ...]:
     """Every check there is, in the order in which problems are best mended."""
-    machine = (check_user, check_roots, check_state, check_space, check_inotify, check_fuse, check_sandbox)
+    machine = (check_user, check_roots, check_state, check_space, check_watch, check_inotify, check_fuse, check_sandbox)
     checks = (*machine, check_lake, check_extras, check_models)
     return tuple(finding for check in checks for finding in check(config))
 
@@ -62,13 +73,30 @@ def check_roots(config: Config) -> Iterator[Finding]:
         yield Finding(Level.ERROR, "roots", "no root is configured", f"add [[root]] with name and path to {where}")
     for root in config.roots:
         about, shown = f"root {root.name}", path_text(str(root.path))
-        if not root.path.is_dir():
+        is_there = _within(root.path.is_dir)
+        if is_there is None:
+            yield Finding(Level.ERROR, about, f"{shown} does not answer", "check the server behind it")
+        elif not is_there:
             yield Finding(Level.ERROR, about, f"{shown} is no directory", f"mount it, or mkdir -p {shown}")
         elif not os.access(root.path, os.R_OK | os.X_OK):
             fix = f"setfacl -R -m u:{_daemon_user(config)}:rX {shown}   (as the owner, or root)"
             yield Finding(Level.ERROR, about, f"{shown} cannot be read by {whoami()}", fix)
         else:
             yield Finding(Level.OK, about, shown)
+
+
+def check_watch(config: Config) -> Iterator[Finding]:
+    """How each root would be watched if the daemon started now, and why."""
+    for root in config.roots:
+        about = f"watch {root.name}"
+        settings, place = watch_of(root, config.watch), Root(root.name, root.path)
+        strategy = _within(lambda place=place, settings=settings: trial(place, settings))  # type: ignore[misc]
+        if strategy is None:
+            yield Finding(Level.WARNING, about, "nothing is known of a root that does not answer")
+        elif strategy.events or settings.mode == "poll":
+            yield Finding(Level.OK, about, strategy.text)
+        else:
+            yield Finding(Level.WARNING, about, strategy.text, "lakewatchd status tells more while the daemon runs")
 
 
 def check_state(config: Config) -> Iterator[Finding]:
@@ -122,12 +150,12 @@ def check_inotify(config: Config) -> Iterator[Finding]:
     except OSError as exc:
         yield Finding(Level.ERROR, "inotify", f"this kernel has none: {exc.strerror}", "roots are rescanned only")
         return
-    found, complete = count_directories([root.path for root in config.roots], COUNT_S)
+    watched = [root.path for root in config.roots if watch_of(root, config.watch).mode != "poll"]
+    found, complete = count_directories(watched, COUNT_S, config.watch)
     text = f"{found:,}{'' if complete else ' or more'} directories, {limit:,} watches allowed"
-    if found > limit * 0.8:
-        wanted = max(524_288, 1 << (2 * found).bit_length())
-        fix = f"echo fs.inotify.max_user_watches={wanted} > /etc/sysctl.d/60-lakewatchd.conf && sysctl --system"
-        yield Finding(Level.ERROR if found > limit else Level.WARNING, "inotify", text, fix)
+    if fix := budget.fix(found, limit):
+        text += "; what is over the limit is polled" if found > limit else ""
+        yield Finding(Level.WARNING, "inotify", text, fix)
     else:
         yield Finding(Level.OK, "inotify", text)
 
@@ -209,21 +237,35 @@ def check_models(config: Config) -> Iterator[Finding]:
 
 
 def count_directories(
-    roots: Iterable[Path], budget_s: float, clock: Callable[[], float] = time.monotonic
+    roots: Iterable[Path], budget_s: float, watch: WatchConfig, clock: Callable[[], float] = time.monotonic
 ) -> tuple[int, bool]:
-    """How many directories there are, and whether the time allowed was enough to count them all."""
-    until, count, waiting = clock() + budget_s, 0, [str(root) for root in roots]
-    while waiting:
-        if clock() > until:
-            return count + len(waiting), False
-        directory = waiting.pop()
-        count += 1
-        try:
-            with os.scandir(directory) as entries:
-                waiting += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
-        except OSError:
-            continue  # counted, though not readable: whether that matters is check_roots' business
+    """How many directories no rule leaves out, and whether the time allowed was enough to count them all."""
+    until, count = clock() + budget_s, 0
+    for root in roots:
+        rules, waiting = IgnoreRules(root, watch.ignore, watch.ignore_file), [""]
+        while waiting:
+            if clock() > until:
+                return count + len(waiting), False
+            directory = waiting.pop()
+            count += 1
+            why = rules.within(directory).why
+            try:
+                with os.scandir(root / directory) as entries:
+                    names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+            except OSError:
+                continue  # counted, though not readable: whether that matters is check_roots' business
+            waiting += [f"{directory}/{name}" if directory else name for name in names if why(name, True) is None]
     return count, True
+
+
+def _within(call: Callable[[], T]) -> T | None:
+    """What the call returns; None when it hangs, as in a mount whose server is gone."""
+    answers: queue.SimpleQueue[T] = queue.SimpleQueue()
+    threading.Thread(target=lambda: answers.put(call()), daemon=True).start()
+    try:
+        return answers.get(timeout=ANSWER_S)
+    except queue.Empty:
+        return None
 
 
 def _nearest(path: Path) -> Path:

@@ -21,6 +21,7 @@ from lakewatchd.core.status import (
     QueueListing,
     RootView,
     Status,
+    WatchBudget,
     duration_text,
 )
 
@@ -37,6 +38,7 @@ def status_view(status: Status, clock: Clock | None = None) -> RenderableType:
     now = (clock or SystemClock()).now()
     parts: list[RenderableType] = [_headline(status)]
     parts += _section("Roots", [_roots(status.roots, now)] if status.roots else [])
+    parts += _watches(status.watches)
     parts += _section("Queue", [_queue(status)] if status.queue else [])
     parts += _section("Parked", list(_groups(status.parked)))
     parts += _section("Models", [models_view(status.models)] if status.models else [])
@@ -132,8 +134,18 @@ def _roots(roots: tuple[RootView, ...], now: float) -> RenderableType:
         scanned = f"{duration_text(now - root.last_scan)} ago" if root.last_scan else "never"
         counts = (f"{root.files:,}", f"{root.ignored:,}")
         table.add_row(safe(root.name), _state(root.state), *counts, scanned, safe(_activity(root)))
-    how = [safe(f"{root.name}: {root.path}" + (f", {root.watching}" if root.watching else ""), "dim") for root in roots]
+    how = [_with_why_not(safe(_how(root), "dim"), root.why_not) for root in roots]
     return Group(table, *how, *(note for root in roots for note in _root_notes(root)))
+
+
+def _how(root: RootView) -> str:
+    return f"{root.name}: {root.path}" + (f", {root.watching}" if root.watching else "")
+
+
+def _with_why_not(line: Text, reasons: Iterable[str]) -> Text:
+    for reason in reasons:
+        line.append(safe(f"\n  not {reason}", "dim"))
+    return line
 
 
 def _root_notes(root: RootView) -> Iterator[RenderableType]:
@@ -151,6 +163,13 @@ def _activity(root: RootView) -> str:
     if root.scanning:
         return f"scanning: {root.scanning}"
     return f"{root.settling:,} settling" if root.settling else "·"
+
+
+def _watches(watches: WatchBudget) -> Iterator[RenderableType]:
+    """Only where the limit matters."""
+    if watches.fix:
+        told = f"watches: {watches.needed:,} needed, {watches.used:,} in use, {watches.limit:,} allowed"
+        yield _problem(told, watches.fix)
 
 
 def _queue(status: Status) -> RenderableType:

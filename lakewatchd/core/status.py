@@ -20,7 +20,13 @@ class RootView:
     reason: str = ""
     """Why it is not present."""
     watching: str = ""
-    """How changes are noticed: ``events``, or ``rescans only``."""
+    """How changes are noticed, and why not by events alone: ``events (inotify) + rescan every 60 min``."""
+    why_not: tuple[str, ...] = ()
+    """Why events do not come in a better way."""
+    polled: int = 0
+    """Directories that are visited on a schedule."""
+    stuck: int = 0
+    """Calls that hang in its file system."""
     settling: int = 0
     """Paths that wait until they are quiet."""
     scanning: str = ""
@@ -35,6 +41,17 @@ class RootView:
     """The last check that every file is accounted for, without its gaps one by one."""
     problem: str = ""
     hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchBudget:
+    """Directories that need a watch each, those that have one, and how many the kernel allows this user."""
+
+    needed: int = 0
+    used: int = 0
+    limit: int = 0
+    fix: str = ""
+    """The command that raises the limit; empty while it is enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +127,7 @@ class Status:
     pid: int | None = None
     uptime_s: float = 0.0
     roots: tuple[RootView, ...] = ()
+    watches: WatchBudget = WatchBudget()
     queue: tuple[QueueLine, ...] = ()
     running: int = 0
     """Jobs a worker has in hand now."""

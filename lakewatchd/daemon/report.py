@@ -28,6 +28,7 @@ from lakewatchd.core.status import (
     RootView,
     Status,
     TableView,
+    WatchBudget,
 )
 from lakewatchd.daemon import repair
 from lakewatchd.daemon.parts import Daemon
@@ -40,6 +41,7 @@ from lakewatchd.models.resolve import Resolved, resolve
 from lakewatchd.queue.database import Database
 from lakewatchd.queue.report import ParkedReason, PendingJob, QueueCounts, QueueReader
 from lakewatchd.queue.seen import SeenStore
+from lakewatchd.sources import budget
 from lakewatchd.sources.status import RootStatus
 from lakewatchd.stages import ingest
 
@@ -102,6 +104,7 @@ class Reporter:
             pid=os.getpid(),
             uptime_s=time.monotonic() - daemon.started_s,
             roots=roots,
+            watches=watch_budget(source.status for source in daemon.sources.values()),
             queue=_lines(counts),
             running=stats.running_fast + stats.running_heavy,
             rate_per_s=stats.rate_per_s,
@@ -291,6 +294,9 @@ def _root(root: RootStatus, files: int, audit: RootAudit | None) -> RootView:
         state=root.state.value,
         reason=root.reason,
         watching=root.watching,
+        why_not=root.why_not,
+        polled=root.polled.directories,
+        stuck=root.left_behind,
         settling=root.settling,
         scanning=f"{scan.directories:,} directories, {scan.seen:,} files" if scan else "",
         last_scan=last.started_at + last.duration_s if last else None,
@@ -300,6 +306,14 @@ def _root(root: RootStatus, files: int, audit: RootAudit | None) -> RootView:
         problem=root.problem,
         hint=root.hint,
     )
+
+
+def watch_budget(roots: Iterable[RootStatus]) -> WatchBudget:
+    """Over all roots. A root that needs no watch for each directory counts for nothing."""
+    by_watch = [root for root in roots if root.tier != "fanotify"]
+    used = sum(root.watched for root in by_watch)
+    needed, allowed = used + sum(root.unwatched for root in by_watch), budget.limit()
+    return WatchBudget(needed, used, allowed, budget.fix(needed, allowed))
 
 
 def _models(resolved: Resolved, loaded: set[Role]) -> tuple[ModelView, ...]:

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from lakewatchd.config import WatchConfig
 from lakewatchd.errors import LakewatchError, TimedOut
-from lakewatchd.sources import canary
+from lakewatchd.sources import canary, mounts
 from lakewatchd.sources.canary import Sang, Silent, Song
 from lakewatchd.sources.coalesce import Buffer
 from lakewatchd.sources.ignore import IgnoreRules
@@ -204,6 +204,21 @@ class Ears:
     def _why(self) -> str:
         problem = self._watcher.problem if self._watcher is not None else None
         return problem.reason if problem is not None else "they could not be watched"
+
+
+def trial(root: Root, config: WatchConfig) -> Strategy:
+    """What would be chosen if the daemon started now. May block; writes nothing, and leaves nothing behind."""
+    facts = Facts(mounts.mount_of(root.path).file_system, "")
+    if config.mode != "poll":
+        try:
+            watcher = _Attempt(root, IgnoreRules(root.path, ()), Buffer(root.name, 2), config).start()
+        except LakewatchError as exc:
+            facts = replace(facts, no_events=exc.message)
+        else:
+            watcher.stop()
+            song = canary.sing(root.path)
+            facts = replace(facts, tier=str(watcher.tier), no_events=song.reason if isinstance(song, Silent) else "")
+    return choose(facts, config)
 
 
 class _Attempt:

@@ -20,21 +20,20 @@ ANSWER_S = 15.0
 class Prober:
     """Use from one event loop."""
 
-    def __init__(self, root: Root, answer_s: float = ANSWER_S) -> None:
+    def __init__(self, root: Root) -> None:
         self._root = root
-        self._answer_s = answer_s
         self._worker = Worker(f"{root.name}-health")
         self._path = os.fspath(root.path)
         self._hung_in: Mount | None = None
 
     async def ask(self, question: Callable[[bool], RootHealth], argument: bool) -> RootHealth:
-        """The answer, or that there is none within ``answer_s``."""
+        """The answer, or that there is none within :data:`ANSWER_S`."""
         if self._worker.is_exhausted:
             if mounts.covering(self._path) == self._hung_in:
                 return self._silence()
             self._worker.forgive()
         try:
-            health, self._path = await self._worker.run_within(self._answer_s, self._look, question, argument)
+            health, self._path = await self._worker.run_within(ANSWER_S, self._look, question, argument)
         except TimedOut:
             self._hung_in = mounts.covering(self._path)
             return self._silence()

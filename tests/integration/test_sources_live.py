@@ -1,7 +1,7 @@
 """One root with real files, real inotify and real threads."""
 
 # Names that are no text need os.path, and a test may block its own loop
-# ruff: noqa: ASYNC110, ASYNC240, PTH113, PTH118
+# ruff: noqa: ASYNC240, PTH118
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import asyncio
 import errno
 import os
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from one_root import QUICK, Lake, alive, until
 
 from lakewatchd.config import WatchConfig
-from lakewatchd.core.asset import PathKey, Version
+from lakewatchd.core.asset import Version
 from lakewatchd.core.clock import SystemClock
 from lakewatchd.core.event import Change, FileEvent
 from lakewatchd.errors import Busy, NotReadable, OutOfSpace, RootAway
@@ -26,65 +26,6 @@ from lakewatchd.sources.listener import KernelWatcher
 from lakewatchd.sources.live import RootSource
 from lakewatchd.sources.roots import Root, RootState
 from lakewatchd.testing import make_tree
-
-QUICK = WatchConfig(settle_s=0.05, settle_open_s=0.2, ignore=("*.tmp",))
-
-
-class Lake:
-    """Stands for all that follows: looks at the disk for each event, as a handler does, and remembers."""
-
-    def __init__(self, base: Path) -> None:
-        self.base = base
-        self.files: dict[str, Version] = {}
-        self.events: list[FileEvent] = []
-
-    async def emit(self, events: Sequence[FileEvent]) -> None:
-        for event in events:
-            self.events.append(event)
-            path = event.key.path
-            if event.change is Change.REMOVED and not os.path.isfile(os.path.join(self.base, path)):
-                self.files.pop(path, None)
-            elif event.version is not None:
-                self.files[path] = event.version
-
-    def directory(self, root: str, dir: str) -> Mapping[str, Version]:
-        return {p.rpartition("/")[2]: v for p, v in self.files.copy().items() if p.rpartition("/")[0] == dir}
-
-    def subdirectories(self, root: str, dir: str) -> set[str]:
-        prefix = dir + "/" if dir else ""
-        below = [p[len(prefix) :] for p in self.files.copy() if p.startswith(prefix)]
-        return {p.split("/")[0] for p in below if "/" in p}
-
-    def under(self, root: str, dir: str) -> Iterator[PathKey]:
-        return iter([PathKey(root, p) for p in self.files.copy() if not dir or p.startswith(dir + "/")])
-
-    def count(self, root: str) -> int:
-        return len(self.files)
-
-    def changes(self, path: str) -> list[Change]:
-        return [event.change for event in self.events if event.key.path == path]
-
-
-@asynccontextmanager
-async def alive(
-    base: Path, lake: Lake, config: WatchConfig = QUICK, emit_retry_s: float = 1.0
-) -> AsyncIterator[RootSource]:
-    source = RootSource(
-        Root("r", base), config, lake, lake.emit, SystemClock(), health_s=0.1, emit_retry_s=emit_retry_s
-    )
-    task = asyncio.create_task(source.run())
-    try:
-        yield source
-        assert not task.done(), task.exception()
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-
-
-async def until(condition: Callable[[], object], what: str = "") -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 def on_disk(base: Path) -> set[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from lakewatchd.cli import checks
-from lakewatchd.config import Config, DaemonConfig, ModelConfig, RootConfig, ViewConfig
+from lakewatchd.config import Config, DaemonConfig, ModelConfig, RootConfig, ViewConfig, WatchConfig
 
 Level = checks.Level
 
@@ -49,7 +50,7 @@ def test_state_open_to_anybody(config: Config) -> None:
     assert finding.level is Level.WARNING and finding.fix.startswith("chmod o=")
 
 
-@pytest.mark.parametrize(("limit", "level"), [(100, Level.OK), (5, Level.WARNING), (3, Level.ERROR)])
+@pytest.mark.parametrize(("limit", "level"), [(100, Level.OK), (5, Level.WARNING), (3, Level.WARNING)])
 def test_inotify_limit_against_directories(
     config: Config, limit: int, level: checks.Level, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -60,21 +61,38 @@ def test_inotify_limit_against_directories(
     monkeypatch.setattr(checks, "INOTIFY", tmp_path / "inotify")
     (finding,) = checks.check_inotify(config)
     assert finding.level is level
-    assert finding.text == f"5 directories, {limit} watches allowed"
+    assert finding.text.startswith(f"5 directories, {limit} watches allowed")
+    assert ("is polled" in finding.text) == (limit < 5)
     assert level is Level.OK or "fs.inotify.max_user_watches=524288" in finding.fix
+
+
+def test_how_a_root_would_be_watched(config: Config) -> None:
+    (finding,) = checks.check_watch(config)
+    assert finding.level is Level.OK and finding.text.startswith("events (")
+    polled = dataclasses.replace(config, watch=WatchConfig(mode="poll"))
+    (finding,) = checks.check_watch(polled)
+    assert finding.text == "polled every 5 min + rescan every 60 min: as configured"
+
+
+def test_a_root_that_hangs_is_told_and_holds_nothing_up(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "ANSWER_S", 0.05)
+    monkeypatch.setattr(Path, "is_dir", lambda path: time.sleep(2))
+    assert "does not answer" in worst(checks.check_roots(config)).text
 
 
 def test_counting_ends_in_time_and_says_so(tmp_path: Path) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     ticks = iter(range(100))
-    assert checks.count_directories([tmp_path], 0.5, lambda: float(next(ticks))) == (1, False)
+    assert checks.count_directories([tmp_path], 0.5, WatchConfig(), lambda: float(next(ticks))) == (1, False)
 
 
 def test_counting_survives_loops_and_what_vanishes(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "loop").symlink_to(tmp_path)
     (tmp_path / "\udcff\n").mkdir()
-    assert checks.count_directories([tmp_path, tmp_path / "gone"], 60) == (4, True)
+    assert checks.count_directories([tmp_path, tmp_path / "gone"], 60, WatchConfig()) == (4, True)
+    (tmp_path / "@eaDir" / "deep").mkdir(parents=True)
+    assert checks.count_directories([tmp_path], 60, WatchConfig()) == (3, True), "what is ignored needs no watch"
 
 
 def test_allow_other(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
