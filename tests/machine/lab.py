@@ -179,12 +179,12 @@ class Lab:
         self.up()
         self.drain()
         before = self.world.snapshot()
-        fresh = self._fresh()
-        wrong = [f"originals were touched: {path!r}" for path in _changed(before, self.world.snapshot())]
+        fresh = Path(tempfile.mkdtemp(prefix="fresh-", dir=self.base))
         try:
-            wrong += asyncio.run(self._compare(fresh))
+            wrong = asyncio.run(self._compare(self._index_fresh(fresh)))
         finally:
-            shutil.rmtree(fresh.parent, ignore_errors=True)
+            shutil.rmtree(fresh, ignore_errors=True)
+        wrong += [f"originals were touched: {path!r}" for path in _changed(before, self.world.snapshot())]
         wrong += [f"parked: {item['key']} {item['reason']}: {item['message']}" for item in self._parked()]
         return wrong
 
@@ -223,9 +223,8 @@ class Lab:
         columns = lance.dataset(str(path)).to_table(columns=["stage", "subject"]).to_pydict()
         return Counter(zip(columns["stage"], columns["subject"], strict=True))
 
-    def _fresh(self) -> Path:
+    def _index_fresh(self, base: Path) -> Path:
         """The lake of a daemon that never saw these files before, made in this process."""
-        base = Path(tempfile.mkdtemp(prefix="fresh-", dir=self.base))
         fresh = LiveDaemon(base, self.daemon.root, settings=self.daemon.settings)
         fresh.write_config()
         index(fresh.config)
