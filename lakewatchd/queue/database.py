@@ -129,7 +129,7 @@ class Database:
             return self._connection.execute(sql, args).fetchall()
 
     def check(self, budget_s: float) -> None:
-        """Looks for damage for as long as ``budget_s`` allows: 1 GB takes about 2 s. Raises ``QueueDamaged``."""
+        """Looks for damage for as long as ``budget_s`` allows: 100 MB take about 0.5 s. Raises ``QueueDamaged``."""
         until = time.monotonic() + budget_s
         self._connection.set_progress_handler(lambda: time.monotonic() > until, _CHECK_STEPS)
         try:
