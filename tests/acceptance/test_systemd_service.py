@@ -74,6 +74,10 @@ def test_systemctl_status_says_in_one_line_what_it_is_doing(told: Path) -> None:
     assert json.loads(read(told, "status.json"))["roots"][0]["files"] == 1
 
 
+def test_the_helper_near_root_gives_the_daemon_the_events_of_the_file_system(told: Path) -> None:
+    assert json.loads(read(told, "status.json"))["roots"][0]["watching"].startswith("events (fanotify)")
+
+
 def test_stop_is_clean_and_files_still_tell(told: Path) -> None:
     assert set(read(told, "stopped").split()) == {"Result=success", "ExecMainStatus=0"}
     assert read(told, "down-code") == "3"
