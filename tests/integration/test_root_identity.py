@@ -87,8 +87,9 @@ async def test_a_copy_on_another_disk_is_recognised_by_its_files(tmp_path: Path)
 
 async def test_a_persons_word_takes_another_tree_for_the_root(tmp_path: Path) -> None:
     await index(tmp_path)
+    make_tree(tmp_path / "new", {"other.txt": "x"})  # while the old one is there, so that it has another inode
     shutil.rmtree(tmp_path / "nas")
-    make_tree(tmp_path / "nas", {"other.txt": "x"})
+    (tmp_path / "new").rename(tmp_path / "nas")
     async with built(tmp_path) as daemon:
         source = daemon.sources["nas"]
         with pytest.raises(RootAway):
