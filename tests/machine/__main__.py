@@ -10,6 +10,7 @@ Exit 0 if nothing differed, 1 if something did; its scripts are printed, and can
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import tempfile
 from pathlib import Path
@@ -39,7 +40,8 @@ def main() -> int:
         if args.replay is not None:
             _replay(lab, tally, args.replay.read_text(), args.times)
         else:
-            _soak(lab, tally, args)
+            with contextlib.suppress(KeyboardInterrupt):  # the table tells what was done until then
+                _soak(lab, tally, args)
     print(table(tally))
     return 1 if tally.failures else 0
 
