@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,13 +22,14 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
-    for each in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        each.chmod(0o755)
-    make_tree(tmp_path, {"root/d/a.txt": "hello"})
-    (tmp_path / "root/link").symlink_to("/")
-    (tmp_path / "events.toml").write_text(f'[[root]]\nname = "nas"\npath = "{tmp_path / "root"}"\n')
-    return tmp_path
+def place() -> Iterator[Path]:
+    """Not pytest's own: others may not enter there."""
+    with tempfile.TemporaryDirectory(prefix="lakewatchd-test-") as base:
+        Path(base).chmod(0o755)
+        make_tree(Path(base), {"root/d/a.txt": "hello"})
+        Path(base, "root/link").symlink_to("/")
+        Path(base, "events.toml").write_text(f'[[root]]\nname = "nas"\npath = "{base}/root"\n')
+        yield Path(base)
 
 
 @pytest.fixture
