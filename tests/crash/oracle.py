@@ -72,10 +72,13 @@ def examine(subject: Subject, fresh: Fresh, before: Originals, decodes: int, set
 
 def _count_decodes(subject: Subject, due: int) -> None:
     """A decode that fails leaves nothing durable behind, so who asks anew while it runs may have it tried again."""
-    for line, times in subject.lines().items():
+    lines = subject.lines()
+    for line, times in lines.items():
         word, _, asset = line.partition(" ")
         if times > {"decode": due, "begin": due + 2}.get(word, times):
             raise Red(f"{asset[:12]}: {word} {times} times, and {due} were due with {subject.deaths} deaths")
+    if lines["embed"] > sum(times for line, times in lines.items() if line.startswith("decode ")):
+        raise Red(f"{lines['embed']} pictures were embedded: more than were decoded")
 
 
 def shown(lake: Path) -> set[str]:
