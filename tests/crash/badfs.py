@@ -1,8 +1,8 @@
 """A read-only pass-through file system with a switch: ``python -m tests.crash.badfs SOURCE MOUNTPOINT SWITCH``.
 
 The switch is a file that is read at every request: a fault and a part of a path, such as ``eio-read 3.jpg``; empty
-means sound. Faults: ``eio-read``, ``eio-list``, ``estale``, ``short`` (the file ends too early), ``hang`` (reads never
-come back) and ``truncate`` (the original is cut after its first bytes were read).
+means sound. Faults: ``eio-read``, ``eio-list``, ``estale``, ``short`` (the file ends too early), ``hang`` (reads do
+not come back for as long as it lasts) and ``truncate`` (the original is cut after its first bytes were read).
 """
 
 from __future__ import annotations
@@ -79,7 +79,8 @@ class BadFs(pyfuse3.Operations):
             case "eio-read":
                 raise pyfuse3.FUSEError(errno.EIO)
             case "hang":
-                await asyncio.sleep(3600)
+                while self._fault(path) == "hang":  # noqa: ASYNC110  the switch is a file
+                    await asyncio.sleep(0.1)
             case "short":
                 size = max(0, min(size, 100 - offset))
             case "truncate":

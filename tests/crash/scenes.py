@@ -278,15 +278,19 @@ def _parks(subject: Subject, name: str) -> bool:
 
 
 def bad_file(subject: Subject, case: Case, fault: str) -> None:
-    """One file cannot be read: all others are indexed, and this one is parked with a reason."""
+    """One file cannot be read: it is parked with a reason, or its storage is said not to answer."""
     subject.use(SHORT_PATIENCE)
     before_the_fault(subject)
     switch(subject, f"{fault} poem.txt")
     corpus.change(subject.files)
     subject.ask("scan")
-    subject.wait_for(lambda: _parks(subject, "poem.txt"), "the file is parked")
-    subject.drain()
+    if fault == "hang":
+        subject.wait_for(lambda: subject.status_says("does not answer"), "status says that the storage hangs")
+    else:
+        subject.wait_for(lambda: _parks(subject, "poem.txt"), "the file is parked")
+        subject.drain()
     switch(subject)
+    subject.drain()
 
 
 def cut_while_read(subject: Subject, case: Case) -> None:
