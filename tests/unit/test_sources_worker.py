@@ -76,3 +76,17 @@ async def test_a_root_that_goes_away_fails_all_but_the_answer_to_it() -> None:
     assert not answer.done.done() and requests.open == [answer]
     requests.fail_all(RootAway("gone"))
     assert requests.open == []
+
+
+async def test_what_hangs_is_counted_and_bounded() -> None:
+    release = threading.Event()
+    worker = Worker("stuck", limit=2)
+    for _ in range(2):
+        with pytest.raises(TimedOut):
+            await worker.run_within(0.02, release.wait)
+    assert worker.left_behind == 2 and worker.is_exhausted
+    with pytest.raises(TimedOut, match="2 calls hang already"):
+        await worker.run_within(5, lambda: 1)
+    worker.forgive()
+    assert await worker.run_within(5, lambda: 1) == 1
+    release.set()
