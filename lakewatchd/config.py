@@ -8,15 +8,17 @@ is looked for, and what one setting demands of another; not how TOML is read.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
+from lakewatchd.core.patience import within
 from lakewatchd.core.typed_toml import Document, Like, OneOf, Range, secret_fields
 from lakewatchd.errors import ConfigError
 
@@ -38,6 +40,7 @@ IGNORE_DEFAULT = (
 MODES = ("auto", "events", "poll")
 """How changes are noticed: by what fits the file system, or what a person says."""
 
+RESOLVE_S = 1.0
 _DAY_S = 86_400.0
 
 
@@ -325,6 +328,7 @@ def _read_roots(document: Document) -> list[tuple[int, RootConfig]]:
 
 def _check_roots(document: Document, roots: list[tuple[int, RootConfig]], config: Config) -> None:
     seen: list[RootConfig] = []
+    resolve = functools.cache(_resolved)  # a path that hangs is waited for once
     for number, root in roots:
         if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", root.name):
             document.complain(f"name: {root.name!r} is not made of a-z, 0-9, _ and -", "root", number, "name")
@@ -336,20 +340,25 @@ def _check_roots(document: Document, roots: list[tuple[int, RootConfig]], config
             document.complain(_WATCH_WORDS[name], "root", number, name)
         others = [(other.path, f"root {other.name!r}") for other in seen]
         own = (config.daemon.state_dir, "daemon.state_dir"), (config.view.mountpoint, "view.mountpoint")
-        found = (problem for path, what in (*others, *own) if (problem := _overlap(root.path, path, what)))
+        found = (problem for path, what in (*others, *own) if (problem := _overlap(root.path, path, what, resolve)))
         if problem := "; ".join(found):
             document.complain(f"path: {problem}", "root", number, "path")
         seen.append(root)
 
 
-def _overlap(mine: Path, other: Path, what: str) -> str:
+def _overlap(mine: Path, other: Path, what: str, resolve: Callable[[Path], Path]) -> str:
     """What is wrong with two directories that must lie apart, or nothing. Symbolic links are followed."""
-    a, b = mine.resolve(), other.resolve()
+    a, b = resolve(mine), resolve(other)
     if a == b:
         return f"{mine} is {what} too"
     if b.is_relative_to(a):
         return f"{mine} contains {what} ({other}), which must lie outside"
     return f"{mine} lies inside {what} ({other}); they must lie apart" if a.is_relative_to(b) else ""
+
+
+def _resolved(path: Path) -> Path:
+    """Without links; as written where the file system does not answer. A root that hangs must not stop the rest."""
+    return within(RESOLVE_S, path.resolve) or path
 
 
 def _check_pairs(document: Document, config: Config) -> None:
@@ -358,7 +367,7 @@ def _check_pairs(document: Document, config: Config) -> None:
         (config.daemon.state_dir, "daemon.state_dir"),
         (config.daemon.runtime_dir, "daemon.runtime_dir"),
     ):
-        if path.resolve().is_relative_to(config.view.mountpoint.resolve()):
+        if _resolved(path).is_relative_to(_resolved(config.view.mountpoint)):
             document.complain(f"mountpoint: {config.view.mountpoint} would hide {what} ({path})", "view", "mountpoint")
     if config.decode.passage_overlap * 2 > config.decode.passage_chars:
         document.complain("passage_overlap: more than half of passage_chars", "decode", "passage_overlap")

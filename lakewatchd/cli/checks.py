@@ -8,19 +8,17 @@ from __future__ import annotations
 import enum
 import importlib.util
 import os
-import queue
 import shutil
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from lakewatchd.config import SYSTEM_CONFIG, Config, WatchConfig, watch_of
 from lakewatchd.control import whoami
 from lakewatchd.core.asset import path_text
+from lakewatchd.core.patience import within
 from lakewatchd.core.status import Layer
 from lakewatchd.errors import AlreadyRunning, LakeDamaged
 from lakewatchd.sources import budget
@@ -28,13 +26,11 @@ from lakewatchd.sources.ears import trial
 from lakewatchd.sources.ignore import IgnoreRules
 from lakewatchd.sources.roots import Root
 
-T = TypeVar("T")
-
 FUSE_CONF = Path("/etc/fuse.conf")
 INOTIFY = Path("/proc/sys/fs/inotify")
 COUNT_S = 2.0
 """How long directories are counted. A count that was cut short is a lower bound, and said to be one."""
-ANSWER_S = 10.0
+ANSWER_S = 4.0
 """A root that does not answer for so long hangs."""
 _LOW_SPACE_BYTES = 2_000_000_000
 
@@ -73,7 +69,7 @@ def check_roots(config: Config) -> Iterator[Finding]:
         yield Finding(Level.ERROR, "roots", "no root is configured", f"add [[root]] with name and path to {where}")
     for root in config.roots:
         about, shown = f"root {root.name}", path_text(str(root.path))
-        is_there = _within(root.path.is_dir)
+        is_there = within(ANSWER_S, root.path.is_dir)
         if is_there is None:
             yield Finding(Level.ERROR, about, f"{shown} does not answer", "check the server behind it")
         elif not is_there:
@@ -90,7 +86,7 @@ def check_watch(config: Config) -> Iterator[Finding]:
     for root in config.roots:
         about = f"watch {root.name}"
         settings, place = watch_of(root, config.watch), Root(root.name, root.path)
-        strategy = _within(lambda place=place, settings=settings: trial(place, settings))  # type: ignore[misc]
+        strategy = within(ANSWER_S, lambda place=place, settings=settings: trial(place, settings))  # type: ignore[misc]
         if strategy is None:
             yield Finding(Level.WARNING, about, "nothing is known of a root that does not answer")
         elif strategy.events or settings.mode == "poll":
@@ -151,7 +147,11 @@ def check_inotify(config: Config) -> Iterator[Finding]:
         yield Finding(Level.ERROR, "inotify", f"this kernel has none: {exc.strerror}", "roots are rescanned only")
         return
     watched = [root.path for root in config.roots if watch_of(root, config.watch).mode != "poll"]
-    found, complete = count_directories(watched, COUNT_S, config.watch)
+    counted = within(COUNT_S + ANSWER_S, lambda: count_directories(watched, COUNT_S, config.watch))
+    if counted is None:
+        yield Finding(Level.WARNING, "inotify", "directories could not be counted: a root does not answer")
+        return
+    found, complete = counted
     text = f"{found:,}{'' if complete else ' or more'} directories, {limit:,} watches allowed"
     if fix := budget.fix(found, limit):
         text += "; what is over the limit is polled" if found > limit else ""
@@ -256,16 +256,6 @@ def count_directories(
                 continue  # counted, though not readable: whether that matters is check_roots' business
             waiting += [f"{directory}/{name}" if directory else name for name in names if why(name, True) is None]
     return count, True
-
-
-def _within(call: Callable[[], T]) -> T | None:
-    """What the call returns; None when it hangs, as in a mount whose server is gone."""
-    answers: queue.SimpleQueue[T] = queue.SimpleQueue()
-    threading.Thread(target=lambda: answers.put(call()), daemon=True).start()
-    try:
-        return answers.get(timeout=ANSWER_S)
-    except queue.Empty:
-        return None
 
 
 def _nearest(path: Path) -> Path:

@@ -10,6 +10,7 @@ as the deletion of all it held.
 from __future__ import annotations
 
 import enum
+import errno
 import json
 import os
 import re
@@ -157,7 +158,13 @@ def recognise(
 
 def _identity(path: Path, status: os.stat_result) -> Identity:
     mount = mounts.mount_of(path)
-    return Identity(status.st_dev, status.st_ino, mount.file_system, mount.source, os.statvfs(path).f_fsid)
+    try:
+        number = os.statvfs(path).f_fsid
+    except OSError as exc:
+        if exc.errno != errno.ENOSYS:  # some FUSE programs do not know the call
+            raise
+        number = 0
+    return Identity(status.st_dev, status.st_ino, mount.file_system, mount.source, number)
 
 
 def _differs(found: Identity, recorded: Identity | None) -> str:
