@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from lakewatchd import telemetry
 from lakewatchd.config import Config
 from lakewatchd.errors import PauseError, TransientError
 
@@ -43,6 +44,7 @@ async def patiently(step: Callable[[], Awaitable[T]], tell: Callable[[str], obje
                 _log.warning("the start waits: %s", exc.message)
                 tell(exc.message)
             waits_for = exc.message
+            telemetry.notify("EXTEND_TIMEOUT_USEC=60000000")  # waiting is no failed start
             await asyncio.sleep(RETRY_S)
         else:
             if waits_for:

@@ -60,9 +60,10 @@ CLOSE_S = 30.0
 
 async def run(config: Config, *, on_ready: Callable[[Daemon], None] | None = None) -> int:
     """The daemon, until SIGTERM or SIGINT. Returns the exit status; raises what must not be survived."""
+    loop = asyncio.get_running_loop()
+    early = _StopsTheStart(loop)
     try:
         async with open_daemon(config) as daemon:
-            loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, _stop, daemon, loop)
             loop.add_signal_handler(signal.SIGHUP, daemon.hang_up.set)
@@ -73,7 +74,26 @@ async def run(config: Config, *, on_ready: Callable[[Daemon], None] | None = Non
     except QueueDamaged as exc:  # found while it was in use: the next start makes it again
         repair.condemn(config, exc, SystemClock())
         raise
+    except asyncio.CancelledError:
+        if not early.was_asked:
+            raise
+        _log.info("stopped before it was ready")
     return 0
+
+
+class _StopsTheStart:
+    """Until the daemon can drain there is nothing to drain: a signal ends the start, which may wait for room."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.was_asked = False
+        self._task = asyncio.current_task()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+
+    def _stop(self) -> None:
+        assert self._task is not None
+        self.was_asked = True
+        self._task.cancel()
 
 
 def _stop(daemon: Daemon, loop: asyncio.AbstractEventLoop) -> None:

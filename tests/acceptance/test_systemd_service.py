@@ -63,6 +63,11 @@ def test_check_finds_no_error_with_the_rights_of_the_service(told: Path) -> None
     assert "✗" not in read(told, "check")
 
 
+def test_decoders_are_confined_under_the_unit_too(told: Path) -> None:
+    layers = json.loads(read(told, "status.json"))["sandbox"]
+    assert layers and all(layer["holds"] for layer in layers), layers
+
+
 def test_a_dropped_photo_is_in_the_view_for_everybody(told: Path) -> None:
     assert read(told, "view") == "same"
     assert read(told, "view-of-others") == "same"
