@@ -33,7 +33,7 @@ from lakewatchd.stages import ingest, plan
 
 _log = logging.getLogger(__name__)
 
-CHECK_S = 5.0
+CHECK_S = 2.0
 """How often it is looked whether a rescan has ended and its work is done."""
 CATCH_UP_S = 15.0
 """How long an audit waits for what was changed just before."""
