@@ -1,0 +1,104 @@
+"""A root that changes its strategy while it lives: events that stop arriving, too few watches, a machine that slept."""
+
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from one_root import QUICK, Lake, alive, poll_memory, until
+
+from lakewatchd.daemon.wiring import PollPlaces
+from lakewatchd.sources import canary
+from lakewatchd.sources.canary import Sang, Silent
+from lakewatchd.testing import make_tree
+
+AUTO = replace(QUICK, poll_s=1.0)
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    return make_tree(tmp_path / "root", {"a.jpg": "1", "d/b.jpg": "2"})
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Iterator[PollPlaces]:
+    with poll_memory(tmp_path / "queue.db") as memory:
+        yield memory
+
+
+async def test_polling_takes_over_while_events_do_not_arrive(
+    base: Path, memory: PollPlaces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake, song = Lake(base), [Sang()]
+    monkeypatch.setattr(canary, "sing", lambda *args: song[0])
+    async with alive(base, lake, AUTO, poll_memory=memory, canary_s=0.05) as source:
+        await source.wait_caught_up()
+        assert source.status.watching.startswith("events (") and memory.size("r") == (0, 0)
+        song[0] = Silent("no event came")  # type: ignore[assignment]
+        await until(lambda: source.status.watching.startswith("polled every"))
+        assert "no event came" in source.status.problem and source.status.canary_failures == 1
+        await until(lambda: memory.size("r")[0] == 2)
+        monkeypatch.setattr(source._buffer, "add", lambda event: None)  # deaf
+        path = base / "d" / "unheard.jpg"
+        path.write_text("x")
+        os.utime(path, (1, 1))  # quiet for long, so that it need not settle
+        await until(lambda: "d/unheard.jpg" in lake.files)
+        song[0] = Sang()
+        await until(lambda: source.status.watching.startswith("events ("))
+        await until(lambda: memory.size("r") == (0, 0))
+
+
+async def test_what_cannot_be_watched_is_polled(
+    base: Path, memory: PollPlaces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = Lake(base)
+    async with alive(base, lake, replace(AUTO, watcher="inotify"), poll_memory=memory) as source:
+        await source.wait_caught_up()
+        watcher = source._ears._watcher
+        assert watcher is not None
+        monkeypatch.setattr(watcher, "cover", lambda path: path != "d")  # the limit is reached before it
+        await source.request_scan()
+        await until(lambda: memory.size("r")[0] == 1)
+        assert source.status.unwatched == 1 and "1 directories polled every" in source.status.watching
+        monkeypatch.undo()
+        await source.request_scan()
+        await until(lambda: memory.size("r") == (0, 0))
+        assert "polled" not in source.status.watching
+
+
+async def test_all_is_compared_after_a_sleep(base: Path) -> None:
+    lake, slept = Lake(base), [0.0]
+    async with alive(base, lake, asleep=lambda: slept[0]) as source:
+        await source.wait_caught_up()
+        first = source.status.last_scan
+        slept[0] = 3600.0
+        await until(lambda: source.status.last_scan != first)
+
+
+async def test_our_own_places_are_left_out_by_device_and_inode(base: Path, memory: PollPlaces) -> None:
+    """Should they lie in a root after all, by a bind mount or a link in the way."""
+    make_tree(base, {"state/queue.db": "x", "state/lake/t": "y", "view/by-tag/cat/a.jpg": "z"})
+    own = frozenset((place.stat().st_dev, place.stat().st_ino) for place in (base / "state", base / "view"))
+    lake = Lake(base)
+    config = replace(AUTO, watcher="inotify")
+    async with alive(base, lake, config, poll_memory=memory, excluded=own) as source:
+        await source.wait_caught_up()
+        assert set(lake.files) == {"a.jpg", "d/b.jpg"} and source.status.watched in (2, 3)
+        make_tree(base, {"state/more": "x", "view/by-tag/dog/b.jpg": "z"})
+        await source.wait_caught_up()
+        assert set(lake.files) == {"a.jpg", "d/b.jpg"}
+
+
+async def test_a_scratch_file_is_written_where_that_is_allowed_and_never_told(base: Path, memory: PollPlaces) -> None:
+    lake = Lake(base)
+    config = replace(AUTO, canary=".lakewatchd-canary")
+    async with alive(base, lake, config, poll_memory=memory, canary_s=0.02) as source:
+        await source.wait_caught_up()
+        (base / "c.jpg").write_text("x")
+        await until(lambda: "c.jpg" in lake.files)
+        await source.wait_caught_up()
+        assert set(lake.files) == {"a.jpg", "d/b.jpg", "c.jpg"} and not source.status.canary_failures
