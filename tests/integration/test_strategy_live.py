@@ -1,6 +1,5 @@
 """A root that changes its strategy while it lives: events that stop arriving, too few watches, a machine that slept."""
 
-
 from __future__ import annotations
 
 import os
