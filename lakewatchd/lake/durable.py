@@ -142,7 +142,12 @@ def roll_back(directory: Path, ledger: Ledger) -> dict[str, int]:
     """Drop what a power cut may have torn. Returns how many versions of which table were dropped.
 
     Does nothing within the boot that wrote the ledger: what the page cache holds is whole, whoever died.
+    Raises ``LakeDamaged`` before it drops anything if a version of the ledger is not there: no power cut does that, but
+    a lost directory does, and a copy that was made while the lake was written.
     """
+    for name, version in ledger.versions.items():
+        if version not in map(_version, manifests(directory / f"{name}.lance")):
+            raise LakeDamaged(f"{name}: version {version} is missing, which {LEDGER} speaks of")
     if not ledger.boot or ledger.boot == _boot_id():
         return {}
     dropped = {}

@@ -6,6 +6,7 @@
     newest version unreadable     the newest one that can be read takes its place
     none readable                 the table is set aside as NAME.lance.damaged-TIME and made again, empty
     ledger unreadable or gone     a new one
+ledger newer than a table     the same, and no table believes what another one says
 
 A lake that lost something becomes another lake (it gets another identity): the daemon then compares what it has seen
 with it anew (``daemon/repair.py``), and each asset goes through its stages as far as the lake misses something of it.
@@ -46,6 +47,7 @@ def _mended(directory: Path, mark: str) -> Iterator[str]:
     ledger, lost_ledger = durable.Ledger(), ""
     try:
         ledger = durable.read_ledger(directory)
+        durable.roll_back(directory, ledger)  # before anything counts as lost that is only torn
     except LakeDamaged as exc:
         lost_ledger = exc.message
     damages = [found for spec in TABLES if (found := inspect(directory / f"{spec.name}.lance", is_deep=True))]
@@ -53,20 +55,21 @@ def _mended(directory: Path, mark: str) -> Iterator[str]:
         return
     lost = {found.table for found in damages if found.fragments or found.is_closed}
     aside = directory / f"{durable.LEDGER}.mending"
-    if aside.exists():  # the last mending was cut off, and nobody knows what it had found
+    if aside.exists() or ledger.versions and lost_ledger:
+        # The last mending was cut off, or the tables are not of one moment: nobody knows what is missing
         lost = {spec.name for spec in TABLES}
-    else:  # first of all: a stop half-way must leave what no daemon takes for the lake it knew
+    if not aside.exists():  # first of all: a stop half-way must leave what no daemon takes for the lake it knew
         _set_ledger_aside(directory, aside)
     if lost_ledger:
-        yield f"{lost_ledger}: a new one is written"
+        yield f"{lost_ledger}: a new ledger is written"
     for found in damages:
         yield _mend_table(directory / f"{found.table}.lance", found, mark)
     yield from _agree(directory, lost)
     newest = max([ledger.revision, *_revisions(directory)])
     durable.Syncer(directory).sync()
+    aside.replace(directory / f"{durable.LEDGER}.{mark}")
     fresh = durable.Ledger(revision=newest, forgotten=newest, versions=_versions(directory))
     durable.write_ledger(directory, fresh)
-    aside.replace(directory / f"{durable.LEDGER}.{mark}")
 
 
 def _set_ledger_aside(directory: Path, aside: Path) -> None:

@@ -20,6 +20,7 @@ from lakewatchd.lake.durable import Ledger
 from lakewatchd.lake.mend import mend
 from lakewatchd.lake.purge import gone_before, with_today
 from lakewatchd.lake.reader import LakeReader
+from lakewatchd.lake.rows import AssetRow
 from lakewatchd.lake.tables import LakeWriter, serving
 
 PHOTOS = 6
@@ -85,10 +86,7 @@ async def test_a_lost_data_file_costs_its_rows_and_no_others(lake: Path, table: 
 async def test_lost_spans_make_their_assets_stale(lake: Path) -> None:
     data_files(lake, "silver_spans")[2].unlink()
     mend(lake, time.time())
-    reader = LakeReader(lake)
-    stale = [row.asset_id async for row in reader.all_assets() if not row.transforms.get("chunk")]
-    reader.close()
-    assert stale == [asset_id(2)]
+    assert [row.asset_id for row in await all_assets(lake) if not row.transforms.get("chunk")] == [asset_id(2)]
 
 
 async def test_a_torn_manifest_leads_back_to_the_version_before(lake: Path) -> None:
@@ -151,9 +149,81 @@ async def test_a_mend_that_was_cut_off_is_finished_by_the_next(lake: Path, monke
     with pytest.raises(LakeDamaged):
         await opened(lake.parent)
     assert mend(lake, time.time())
+    assert [row.asset_id for row in await all_assets(lake) if not row.transforms.get("chunk")] == [asset_id(2)]
+
+
+async def test_what_a_power_cut_tore_is_rolled_back_before_anything_counts_as_lost(lake: Path) -> None:
+    """A compaction that never reached the disk: the version before it still has all rows."""
+    import lance
+
+    table = lake / "gold_assets.lance"
+    before = set(data_files(lake, table.stem))
+    lance.dataset(table).optimize.compact_files()
+    (torn,) = set(data_files(lake, table.stem)) - before
+    os.truncate(torn, 0)
+    after_another_boot(lake)
+    mend(lake, time.time())
+    assert (await counts(lake))[table.stem] == PHOTOS
+
+
+async def test_tables_newer_than_their_ledger_are_refused_and_kept(lake: Path) -> None:
+    """As in a copy that was made while the daemon worked."""
+    table = lake / "gold_assets.lance"
+    for manifest in durable.manifests(table)[1:]:
+        manifest.unlink()
+    after_another_boot(lake, {table.stem: 3})
+    with pytest.raises(LakeDamaged, match="gold_assets: version 3"):
+        await opened(lake.parent)
+    assert mend(lake, time.time())
+    async with serving(await opened(lake.parent)):
+        assert (await counts(lake))[table.stem] == PHOTOS
+
+
+@pytest.mark.parametrize("table", ["silver_spans", "gold_assets"])
+async def test_a_table_that_is_gone_is_missed(lake: Path, table: str) -> None:
+    import shutil
+
+    shutil.rmtree(lake / f"{table}.lance")
+    with pytest.raises(LakeDamaged, match=f"{table}: version"):
+        await opened(lake.parent)
+    before = identity(lake)
+    assert mend(lake, time.time())
+    async with serving(await opened(lake.parent)) as writer:
+        assert writer.identity != before
+        stale = [row.asset_id for row in await all_assets(lake) if not row.transforms.get("chunk")]
+        assert len(stale) == (PHOTOS if table == "silver_spans" else 0)
+
+
+async def all_assets(lake: Path) -> list[AssetRow]:
     reader = LakeReader(lake)
-    assert [row.asset_id async for row in reader.all_assets() if not row.transforms.get("chunk")] == [asset_id(2)]
-    reader.close()
+    try:
+        return [row async for row in reader.all_assets()]
+    finally:
+        reader.close()
+
+
+def after_another_boot(lake: Path, versions: dict[str, int] | None = None) -> None:
+    raw = json.loads((lake / "lake.json").read_bytes())
+    (lake / "lake.json").write_text(
+        json.dumps(raw | {"boot": "another", "versions": raw["versions"] | (versions or {})})
+    )
+
+
+async def test_a_mend_that_was_cut_off_at_its_end_leaves_nothing_behind(
+    lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data_files(lake, "silver_spans")[2].unlink()
+    write_ledger = durable.write_ledger
+
+    def cut_off(*args: object) -> None:
+        write_ledger(*args)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(durable, "write_ledger", cut_off)
+        mend(lake, time.time())
+    assert mend(lake, time.time()) == []
+    assert found(lake, "*.mending") == []
 
 
 async def test_only_while_no_daemon_runs(lake: Path) -> None:
