@@ -55,7 +55,7 @@ def _mended(directory: Path, mark: str) -> Iterator[str]:
         return
     lost = {found.table for found in damages if found.fragments or found.is_closed}
     aside = directory / f"{durable.LEDGER}.mending"
-    if aside.exists() or ledger.versions and lost_ledger:
+    if aside.exists() or (ledger.versions and lost_ledger):
         # The last mending was cut off, or the tables are not of one moment: nobody knows what is missing
         lost = {spec.name for spec in TABLES}
     if not aside.exists():  # first of all: a stop half-way must leave what no daemon takes for the lake it knew
