@@ -61,7 +61,9 @@ async def run(job: Job, ctx: Context) -> Result:
             key.path, root=ctx.files.root(key)
         )
     except FileNotFoundError:
-        return _gone(key, known, before, job, ctx)
+        if await ctx.files.look(key) is None:  # raises where it is not gone, but its root, while it waited its turn
+            return _gone(key, known, before, job, ctx)
+        identity = None
     if identity is None:
         return Result(Again(ctx.config.watch.settle_open_s))
     if known is not None and _is_the_same(known, identity) and _agree(known, before):
@@ -82,7 +84,7 @@ async def _same_file(key: PathKey, version: Version, known: Occurrence | None, c
     if row is None or row.asset_id != twin.asset_id or _suffix(key) != _suffix(twin.key):
         return None  # another extension may make it another kind of text: look inside
     found = await ctx.decoders.sample(key.path, root=ctx.files.root(key))
-    if found is None or found.hex != twin.sample:
+    if found is None or found.hex != twin.sample or not found.version.is_like(version):
         return None
     return Identity(row.asset_id, found.version, row.kind, row.mime, found.hex)
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from lakewatchd.core.asset import AssetId, PathKey
-from lakewatchd.core.job import Done, JobSpec, Priority, Skip
+from lakewatchd.core.job import Again, Done, JobSpec, Priority, Skip
 from lakewatchd.daemon.parts import Daemon
+from lakewatchd.errors import RootAway
 from lakewatchd.media.fingerprint import SMALL_BYTES
 from lakewatchd.stages import ingest
 from lakewatchd.testing import make_tree
@@ -140,3 +141,57 @@ async def test_a_file_is_kept_as_it_was_when_it_was_read(tmp_path: Path, monkeyp
         before = await asset(daemon, "a.txt")
         await run_all(daemon, JobSpec("ingest", look_at("a.txt").key, look_at("a.txt").payload))
         assert await asset(daemon, "a.txt") != before
+
+
+async def test_an_edit_just_before_its_sample_is_read_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A renamed file that is edited where no sample is taken, while it waits for a decoder."""
+    base = make_tree(tmp_path / "nas", {"a.mkv": b"0" * (8 * SMALL_BYTES)})
+    async with built(tmp_path) as daemon:
+        await run_all(daemon, look_at("a.mkv"))
+        (base / "a.mkv").rename(base / "b.mkv")
+        sample = daemon.decoders.sample
+
+        async def late(path: str, *, root: str = "") -> object:
+            with (base / path).open("r+b") as file:
+                file.seek(2 * SMALL_BYTES)
+                file.write(b"edited")
+            return await sample(path, root=root)
+
+        monkeypatch.setattr(daemon.decoders, "sample", late)
+        await run_all(daemon, look_at("b.mkv"))
+        fresh = await daemon.decoders.identify("b.mkv", root=str(base))
+        assert fresh is not None and await asset(daemon, "b.mkv") == fresh.asset_id
+
+
+async def test_a_root_that_goes_away_while_a_file_waits_for_its_decoder_is_no_deletion(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = make_tree(tmp_path / "nas", {"a.txt": "first"})
+    async with built(tmp_path) as daemon:
+        await run_all(daemon, look_at("a.txt"))
+        (base / "a.txt").write_text("second")
+        identify = daemon.decoders.identify
+
+        async def late(path: str, *, root: str = "") -> object:
+            base.rename(tmp_path / "unmounted")
+            base.mkdir()
+            return await identify(path, root=root)
+
+        monkeypatch.setattr(daemon.decoders, "identify", late)
+        with pytest.raises(RootAway):
+            await run_all(daemon, look_at("a.txt"))
+
+
+async def test_a_file_that_is_replaced_under_its_decoder_is_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = make_tree(tmp_path / "nas", {"a.txt": "first"})
+    async with built(tmp_path) as daemon:
+
+        async def gone(path: str, *, root: str = "") -> object:
+            raise FileNotFoundError(path)
+
+        monkeypatch.setattr(daemon.decoders, "identify", gone)
+        assert isinstance((await run_all(daemon, look_at("a.txt")))[0], Again)
+        (base / "a.txt").unlink()
+        assert await run_all(daemon, look_at("a.txt")) == [Skip("never seen")]
