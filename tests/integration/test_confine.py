@@ -12,7 +12,7 @@ from lakewatchd import errors
 from lakewatchd.child import Child, Limits
 
 PRISONER = """
-import ctypes, errno, mmap, os, signal, socket, sys, threading
+import ctypes, errno, mmap, os, resource, signal, socket, sys, threading
 from lakewatchd import confine
 from lakewatchd.child import arguments, serve
 
@@ -34,6 +34,9 @@ def thread():
 
 def new_code():
     page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+
+def limit(pid):
+    resource.prlimit(pid, resource.RLIMIT_MEMLOCK, resource.getrlimit(resource.RLIMIT_MEMLOCK))
 
 def operations(note):
     root, secret, port, layers = arguments()
@@ -58,6 +61,7 @@ def operations(note):
         "fork": lambda: os.fork() or os._exit(0),
         "exec": lambda: os.execv("/bin/true", ["true"]),
         "kill the daemon": lambda: os.kill(os.getppid(), 0),
+        "limit the daemon": lambda: limit(os.getppid()),
         "ptrace the daemon": lambda: checked(libc.ptrace(16, os.getppid(), 0, 0)),
         "read the daemon's memory": lambda: hold(f"/proc/{os.getppid()}/mem"),
         "new namespace": lambda: checked(libc.unshare(0x10000000)),
@@ -92,7 +96,7 @@ LANDLOCK = (
 SECCOMP = (
     "write inside", "make a file inside", "make a file outside", "truncate", "remove", "rename", "chmod",
     "write a terabyte", "tcp", "udp", "abstract socket", "fork", "exec", "kill the daemon", "ptrace the daemon",
-    "new namespace", "new code", "mount",
+    "limit the daemon", "new namespace", "new code", "mount",
 )  # fmt: skip
 BOTH = tuple(dict.fromkeys((*LANDLOCK, *SECCOMP, "read a root-only file")))
 
@@ -145,7 +149,10 @@ async def test_each_layer_holds(prison: list[Child], tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path / "root")) == ["inside"]
     for child in (landlock, seccomp, both):
         assert await got_out(child, ALLOWED) == list(ALLOWED), "what decoders need"
-    harmless = ("read outside", "list outside", "write inside", "tcp", "udp", "abstract socket", "kill the daemon")
+    harmless = (
+        "read outside", "list outside", "write inside", "tcp", "udp", "abstract socket", "kill the daemon",
+        "limit the daemon",
+    )  # fmt: skip
     assert await got_out(free, harmless) == list(harmless), "these attempts prove nothing"
 
 
