@@ -1,8 +1,7 @@
-"""Roots on file systems where others write: a JuiceFS volume mounted twice, and sshfs to this machine."""
+"""Roots on file systems where others write: a JuiceFS volume mounted twice, and sshfs."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
@@ -24,7 +23,7 @@ from lakewatchd.testing import make_tree, wait_until
 
 POLLED = WatchConfig(settle_s=0.05, settle_open_s=0.05, poll_s=1.0, rescan_s=3600)
 JUICEFS = Path(sys.prefix, "bin", "juicefs")
-SSHD = Path("/usr/sbin/sshd")
+SFTP_SERVER = Path("/usr/lib/openssh/sftp-server")
 pytestmark = [
     pytest.mark.fuse,
     pytest.mark.skipif(os.geteuid() != 0 or not Path("/dev/fuse").exists(), reason="mounts: needs root and /dev/fuse"),
@@ -113,68 +112,38 @@ async def test_a_juicefs_volume_written_by_another_host(volume: Volume, tmp_path
 
 
 class Server:
-    """An sshd of our own on this machine: port, keys and configuration in ``place``."""
+    """An SFTP server that talks to sshfs over a socket pair: no port, no keys, no service of the machine."""
 
     def __init__(self, place: Path) -> None:
-        self.place = place
         self.exported = place / "exported"
         self.exported.mkdir()
-        for name in ("host", "user"):
-            run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", place / name)
-        (place / "authorized").write_text((place / "user.pub").read_text())
-        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-        self.port = _free_port()
-        config = (
-            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {place}/host\nStrictModes no\nUsePAM no\n"
-            f"AuthorizedKeysFile {place}/authorized\nPidFile none\nSubsystem sftp internal-sftp\n"
-            "PermitRootLogin prohibit-password\n"
-        )
-        (place / "sshd_config").write_text(config)
-        self.process = subprocess.Popen([SSHD, "-D", "-e", "-f", place / "sshd_config"], stderr=subprocess.DEVNULL)
-        wait_until(self._answers)
-
-    def _answers(self) -> bool:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as connection:
-            return connection.recv(4).startswith(b"SSH")
-        return False
+        self.processes: list[subprocess.Popen[bytes]] = []
 
     def mount(self, point: Path) -> None:
         point.mkdir(exist_ok=True)
-        run("sshfs", "-p", self.port, f"root@127.0.0.1:{self.exported}", point, "-o", f"IdentityFile={self.place}/user",
-            "-o", "StrictHostKeyChecking=no,UserKnownHostsFile=/dev/null,dir_cache=no,cache=no,attr_timeout=0",
-            "-o", "entry_timeout=0")  # fmt: skip
+        options = "passive,dir_cache=no,cache=no,attr_timeout=0,entry_timeout=0"
+        commands = [SFTP_SERVER], ["sshfs", f"here:{self.exported}", point, "-f", "-o", options]
+        for command, end in zip(commands, socket.socketpair(), strict=True):
+            with end:
+                self.processes.append(subprocess.Popen(command, stdin=end, stdout=end))
+        wait_until(point.is_mount)
 
     def signal(self, number: int) -> None:
-        """To the server and to the processes that serve connections."""
-        for pid in (self.process.pid, *_descendants(self.process.pid)):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe_socket:
-        probe_socket.bind(("127.0.0.1", 0))
-        return int(probe_socket.getsockname()[1])
-
-
-def _descendants(pid: int) -> list[int]:
-    import psutil
-
-    return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+        self.processes[0].send_signal(number)
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    if not SSHD.exists() or not shutil.which("sshfs"):
-        pytest.skip("apt-get install sshfs openssh-server")
+    if not SFTP_SERVER.exists() or not shutil.which("sshfs"):
+        pytest.skip("apt-get install sshfs openssh-sftp-server")
     server = Server(tmp_path)
     try:
         yield server
     finally:
-        server.signal(signal.SIGCONT)
         subprocess.run(["umount", "-l", tmp_path / "here"], capture_output=True, check=False)
-        server.signal(signal.SIGKILL)
-        server.process.wait()
+        for process in server.processes:
+            process.kill()
+            process.wait()
 
 
 async def test_a_server_that_stops_answering_costs_its_root_only(
