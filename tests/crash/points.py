@@ -93,7 +93,7 @@ POINTS = (
     Point("purge", f"{_LAKE}.tables:purge", "start"),
     Point("purge_asset", f"{_LAKE}.purge:_forget", "start"),
     Point("purge_tell", f"{_LAKE}.tables:forget_withdrawals", "start"),
-    Point("scan", "lakewatchd.sources.live:RootSource._tell", "start"),
+    Point("scan", "lakewatchd.sources.scanning:Scanning._tell", "start"),
     # a start with other settings, or without its queue
     Point("queue_stale", "lakewatchd.daemon.parts:Daemon.queue_stale", "stale"),
     Point("migrate_queue", f"{_QUEUE}.database:Database._apply", "lost"),
