@@ -66,7 +66,7 @@ class Daemon:
     paused: tuple[PausedScope, ...] = ()
     """What a person has paused, as of the last order and the start."""
     waits_for: str = ""
-    """What the start needs and cannot have yet: room, or a lock."""
+    """What the start, or a reload, needs and cannot have yet: room, or a lock."""
     notes: tuple[Problem, ...] = ()
     """What was put right at this start and a person should know."""
     hang_up: asyncio.Event = field(default_factory=asyncio.Event)

@@ -1,8 +1,8 @@
 """What needs room or a lock waits for it: a full disk delays the daemon, it does not end it.
 
 Jobs have their own patience (``queue/worker.py``), and so have sources (``sources/outlet.py``). This one is for the
-steps of the start, and for the reserve: work rests *before* the disk is full to the last byte, because a machine whose
-disk is full has other troubles than photos.
+steps of the start and of a reload, and for the reserve: work rests *before* the disk is full to the last byte, because
+a machine whose disk is full has other troubles than photos.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from lakewatchd import telemetry
 from lakewatchd.config import Config
 from lakewatchd.errors import PauseError, TransientError
 
@@ -41,10 +40,9 @@ async def patiently(step: Callable[[], Awaitable[T]], tell: Callable[[str], obje
             result = await step()
         except (PauseError, TransientError) as exc:
             if exc.message != waits_for:
-                _log.warning("the start waits: %s", exc.message)
+                _log.warning("waiting: %s", exc.message)
                 tell(exc.message)
             waits_for = exc.message
-            telemetry.notify("EXTEND_TIMEOUT_USEC=60000000")  # waiting is no failed start
             await asyncio.sleep(RETRY_S)
         else:
             if waits_for:
@@ -62,8 +60,12 @@ async def keep_reserve(daemon: Daemon) -> None:
 
 def shortages(config: Config) -> Iterator[str]:
     """Where there is less room than the reserve, and how much is missing."""
-    reserve = config.daemon.min_free_mb
-    for place in dict.fromkeys((config.daemon.state_dir, Path(tempfile.gettempdir()))):
+    reserve, places = config.daemon.min_free_mb, [config.daemon.state_dir]
+    try:
+        places.append(Path(tempfile.gettempdir()))
+    except FileNotFoundError as exc:  # it is looked for by writing to it
+        yield str(exc.strerror)
+    for place in dict.fromkeys(places):
         free = shutil.disk_usage(place).free >> 20
         if free < reserve:
             missing = f"{reserve - free} MB more are needed (daemon.min_free_mb = {reserve})"

@@ -39,7 +39,8 @@ LIVE = (
 async def reload(daemon: Daemon) -> Reloaded:
     """Apply what changed in the configuration file and in the taxonomy.
 
-    Raises :class:`~lakewatchd.errors.ConfigError` when either is wrong; nothing has changed then.
+    Raises :class:`~lakewatchd.errors.ConfigError` when either is wrong; nothing has changed then. What has begun is
+    done in full: where the disk is full, it waits for room.
     """
     async with daemon.reloading:
         asked = await asyncio.to_thread(configuration.load, daemon.config.source)
@@ -51,11 +52,11 @@ async def reload(daemon: Daemon) -> Reloaded:
             logging.getLogger().setLevel(config.daemon.log_level.upper())
         daemon.pool.resize({Lane.FAST: config.workers.fast, Lane.HEAVY: config.workers.heavy}, config.workers.reserved)
         await daemon.watched.apply(config.roots, config.watch)
-        await daemon.queue_unwatched()
+        await daemon.patiently(daemon.queue_unwatched)
         if _ids(stages) != _ids(daemon.stages):
             daemon.stages = stages
             changed.append("tags.taxonomy")
-            await daemon.queue_stale()
+            await daemon.patiently(daemon.queue_stale)
         daemon.pool.wake()
         applied = tuple(dict.fromkeys(key for key in changed if key.startswith(LIVE)))
         daemon.needs_restart = tuple(key for key in changed if not key.startswith(LIVE))

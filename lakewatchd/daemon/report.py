@@ -140,8 +140,8 @@ def paused(daemon: Daemon) -> str:
     """What rests, whether a person said so or something it needs is away."""
     by_hand = [f"{scope.reason}; go on with: lakewatchd queue resume" for scope in daemon.paused]
     missing = [f"{scope}: {reason}" for scope, reason in daemon.pool.paused.items()]
-    starting = [f"starting: {daemon.waits_for}"] if daemon.waits_for else []
-    return "; ".join(by_hand + starting + missing)
+    waiting = [f"waiting: {daemon.waits_for}"] if daemon.waits_for else []
+    return "; ".join(by_hand + waiting + missing)
 
 
 def _queue_facts(daemon: Daemon) -> QueueFacts:

@@ -53,6 +53,8 @@ _log = logging.getLogger(__name__)
 
 STATUS_S = 2.0
 """How often systemd's status line is renewed."""
+START_STEP_S = 20.0
+"""How often a start that is not done asks for more time, three times as much."""
 PURGE_S = 3600.0
 CLOSE_S = 30.0
 """How long the last commit and the end of the children may take, after running jobs were given drain_s."""
@@ -62,13 +64,20 @@ async def run(config: Config, *, on_ready: Callable[[Daemon], None] | None = Non
     """The daemon, until SIGTERM or SIGINT. Returns the exit status; raises what must not be survived."""
     loop = asyncio.get_running_loop()
     early = _StopsTheStart(loop)
+    starting = loop.create_task(_ask_for_time())
+
+    def ready(daemon: Daemon) -> None:
+        starting.cancel()
+        if on_ready is not None:
+            on_ready(daemon)
+
     try:
         async with open_daemon(config) as daemon:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, _stop, daemon, loop)
             loop.add_signal_handler(signal.SIGHUP, daemon.hang_up.set)
             try:
-                await _serve(daemon, on_ready)
+                await _serve(daemon, ready)
             except BaseExceptionGroup as failed:
                 raise _cause(failed) from failed
     except QueueDamaged as exc:  # found while it was in use: the next start makes it again
@@ -78,7 +87,17 @@ async def run(config: Config, *, on_ready: Callable[[Daemon], None] | None = Non
         if not early.was_asked:
             raise
         _log.info("stopped before it was ready")
+    finally:
+        starting.cancel()
     return 0
+
+
+async def _ask_for_time() -> None:
+    """Have systemd wait for as long as the start gets on. It may wait for room, or compare millions of files with a
+    lake that is new to it: ended there, it would begin again, and never be done."""
+    while True:
+        telemetry.notify(f"EXTEND_TIMEOUT_USEC={int(3e6 * START_STEP_S)}")
+        await asyncio.sleep(START_STEP_S)
 
 
 class _StopsTheStart:
@@ -104,7 +123,7 @@ def _stop(daemon: Daemon, loop: asyncio.AbstractEventLoop) -> None:
         loop.add_signal_handler(number, lambda: signal.raise_signal(signal.SIGKILL))
 
 
-async def _serve(daemon: Daemon, on_ready: Callable[[Daemon], None] | None) -> None:
+async def _serve(daemon: Daemon, on_ready: Callable[[Daemon], None]) -> None:
     accounts = Accounts(daemon)
     reporter = Reporter(daemon, accounts.latest)
     settings = daemon.config
@@ -134,7 +153,7 @@ async def _serve(daemon: Daemon, on_ready: Callable[[Daemon], None] | None) -> N
             await daemon.pool.drain(daemon.config.daemon.drain_s)
 
 
-async def _work(daemon: Daemon, tasks: asyncio.TaskGroup, on_ready: Callable[[Daemon], None] | None) -> None:
+async def _work(daemon: Daemon, tasks: asyncio.TaskGroup, on_ready: Callable[[Daemon], None]) -> None:
     """Prepare, which may have to wait for room; then be ready, and watch. The pool outlives this: it is drained."""
     async with daemon.reloading:
         await daemon.patiently(lambda: repair.agree(daemon))
@@ -144,8 +163,7 @@ async def _work(daemon: Daemon, tasks: asyncio.TaskGroup, on_ready: Callable[[Da
         await daemon.patiently(daemon.queue_stale)
     telemetry.notify("READY=1")
     _log.info("ready: %d roots, lake at %s", len(daemon.sources), daemon.config.lake_dir)
-    if on_ready is not None:
-        on_ready(daemon)
+    on_ready(daemon)
     await daemon.watched.run()
 
 

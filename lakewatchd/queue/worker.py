@@ -118,6 +118,8 @@ class WorkerPool:
 
         Raises the first error of the pool itself, and any that says the daemon must not go on.
         """
+        if self._is_draining:  # asked to stop before it began
+            return
         self._loop = asyncio.get_running_loop()
         failure: BaseException | None = None
         try:

@@ -342,6 +342,12 @@ async def test_running_jobs_keep_their_lease(tmp_path: Path) -> None:
         assert h.states() == {}
 
 
+async def test_a_pool_that_was_drained_before_it_ran_ends_at_once(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    await house.pool.drain(1.0)
+    await asyncio.wait_for(house.pool.run(), 10)
+
+
 async def test_drain_waits_for_what_runs_and_takes_nothing_new(tmp_path: Path) -> None:
     async with house(tmp_path) as h:
         await h.put(spec("a"))
