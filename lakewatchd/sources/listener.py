@@ -34,7 +34,7 @@ from lakewatchd.sources.roots import Root
 from lakewatchd.sources.watcher import Tier, WatchProblem
 
 READ_BYTES = 64 << 10
-REST_S = 0.003
+REST_S = 0.01
 """After a read that emptied the queue: what comes meanwhile is read, and merged by the kernel, at one stroke."""
 STOP_S = 5.0
 MAX_UNWATCHED = 100_000
