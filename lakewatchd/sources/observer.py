@@ -1,18 +1,16 @@
 """watchdog's Observer: the portable way, and the last.
 
 It watches the whole tree by itself, ignored directories included, in queues without a bound, and it says neither which
-directories it could not watch nor that the kernel's queue ran over. So it is made safe from outside: a watch of our
-own beside its, in the same queue, hears of an overflow; a directory that we may not read is counted; a thread that ends
+directories it could not watch nor that the kernel's queue ran over. So it is made safe from outside: we own its reader,
+and a watch of our own there hears of an overflow; a directory that we may not read is counted; a thread that ends
 ends the watch; and as long as this tier is in use, :attr:`ObserverWatcher.problem` says what it cannot promise.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import tempfile
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from watchdog.events import (
     DirCreatedEvent,
@@ -25,7 +23,8 @@ from watchdog.events import (
     FileSystemEvent,
     FileSystemEventHandler,
 )
-from watchdog.observers import Observer
+from watchdog.observers.api import DEFAULT_OBSERVER_TIMEOUT, BaseObserver
+from watchdog.observers.inotify import InotifyEmitter
 from watchdog.observers.inotify_c import CallbackId, InotifyConstants, InotifyEvent, InotifyFD, WatchDescriptor
 
 from lakewatchd.core.asset import PathKey
@@ -35,9 +34,6 @@ from lakewatchd.sources.coalesce import Buffer
 from lakewatchd.sources.ignore import IgnoreRules
 from lakewatchd.sources.roots import Root
 from lakewatchd.sources.watcher import Tier, WatchProblem
-
-if TYPE_CHECKING:
-    from watchdog.observers.api import BaseObserver
 
 STOP_S = 5.0
 MAX_UNREADABLE = 100_000
@@ -59,31 +55,39 @@ class ObserverWatcher(FileSystemEventHandler):
         self._rules = rules
         self._buffer = buffer
         self._observer: BaseObserver | None = None
-        self._overflow = _Overflow(self._on_overflow)
+        self._reader: InotifyFD | None = None
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._covered: set[str] = set()
         self._unreadable: set[str] = set()
         self._overflows = 0
 
     def start(self) -> None:
-        observer = Observer()
         try:
+            reader = InotifyFD()
+        except OSError as exc:
+            raise LakewatchError(f"changes cannot be watched: {exc.strerror or exc}") from exc
+        reader.start()
+        observer = BaseObserver(InotifyEmitter, timeout=DEFAULT_OBSERVER_TIMEOUT, inotify_fd=reader)
+        self._reader, self._observer = reader, observer
+        self._scratch = tempfile.TemporaryDirectory(prefix="lakewatchd-")
+        try:
+            where, overflow = os.fsencode(self._scratch.name), _Overflow(self._on_overflow)
+            reader.add_callback(where, InotifyConstants.IN_MOVE_SELF, overflow, CallbackId(id(overflow)))
             observer.schedule(self, self._base, recursive=True, event_filter=WANTED)
             observer.start()
-            self._overflow.start()
-            if not InotifyFD.get_instance().is_alive():
-                raise OSError("watchdog's reader has ended, and it has only one")
         except OSError as exc:
-            with contextlib.suppress(RuntimeError):  # not started
-                observer.stop()
+            self.stop()
             raise LakewatchError(f"changes cannot be watched: {exc.strerror or exc}") from exc
-        self._observer = observer
 
     def stop(self) -> None:
         observer, self._observer = self._observer, None
-        if observer is not None:
-            self._overflow.stop()
-            observer.stop()
-            observer.join(STOP_S)
+        if observer is None or self._reader is None or self._scratch is None:
+            return
+        for thread in (observer, self._reader):
+            thread.stop()
+            if thread.ident is not None:
+                thread.join(STOP_S)
+        self._scratch.cleanup()
 
     def cover(self, path: str) -> bool:
         if not path:
@@ -107,8 +111,9 @@ class ObserverWatcher(FileSystemEventHandler):
     @property
     def is_alive(self) -> bool:
         observer = self._observer
-        threads = [] if observer is None else [observer, *observer.emitters, InotifyFD.get_instance()]
-        return bool(threads) and all(thread.is_alive() for thread in threads)
+        if observer is None or self._reader is None:
+            return False
+        return all(thread.is_alive() for thread in (observer, *observer.emitters, self._reader))
 
     @property
     def watched(self) -> int:
@@ -160,31 +165,14 @@ class ObserverWatcher(FileSystemEventHandler):
 
 
 class _Overflow:
-    """A callback of our own in the queue that watchdog shares between its observers: the only one told of a loss."""
+    """A callback beside watchdog's own: the reader tells each of a loss, and watchdog's keeps it to itself."""
 
     def __init__(self, on_overflow: Callable[[], None]) -> None:
         self.on_queue_overflow = on_overflow
-        self._directory: tempfile.TemporaryDirectory[str] | None = None
-        self._wd: WatchDescriptor | None = None
-
-    def start(self) -> None:
-        self._directory = tempfile.TemporaryDirectory(prefix="lakewatchd-")
-        where = os.fsencode(self._directory.name)
-        self._wd = InotifyFD.get_instance().add_callback(where, InotifyConstants.IN_MOVE_SELF, self, self._id)
-
-    def stop(self) -> None:
-        if self._wd is not None:
-            InotifyFD.get_instance().remove_callbacks([(self._wd, self._id)])
-        if self._directory is not None:
-            self._directory.cleanup()
 
     def on_event(self, event: InotifyEvent) -> None: ...
 
     def on_watch_deleted(self, wd: WatchDescriptor) -> None: ...
-
-    @property
-    def _id(self) -> CallbackId:
-        return CallbackId(id(self))
 
 
 def _inside(path: bytes | str, base: str) -> str | None:

@@ -379,16 +379,10 @@ def test_an_overflow_of_the_kernels_queue_makes_the_root_dirty(base: Path, wante
     ears = listen_to(base, wanted)
     try:
         limit = int((inotify.PROC / "max_queued_events").read_text())
-        lock = ears.watcher._lock if isinstance(ears.watcher, KernelWatcher) else ears.buffer._lock
-        with lock:  # the thread waits here while the kernel's queue runs over
-            if wanted != "watchdog":
-                for i in range(limit + 2000):  # in turns: the kernel merges what is the same twice
-                    os.utime(base / ("a.jpg" if i % 2 else "d/b.jpg"))
-            else:  # its reader does not wait for us: it is told in its place
-                from watchdog.observers.inotify_c import InotifyConstants, InotifyEvent, InotifyFD
-
-                event = InotifyEvent(-1, InotifyConstants.IN_Q_OVERFLOW, 0, b"")
-                threading.Thread(target=InotifyFD.get_instance().handle_event, args=(event,)).start()
+        watcher = ears.watcher
+        with watcher._lock if isinstance(watcher, KernelWatcher) else watcher._reader._lock:  # type: ignore[attr-defined]
+            for i in range(limit + 5000):  # the reader waits; in turns, since the kernel merges what is the same twice
+                os.close(os.open(base / ("a.jpg" if i % 2 else "d/b.jpg"), os.O_WRONLY))
         ears.until(lambda: "" in ears.dirty)
         assert ears.watcher.overflows > 0
     finally:
