@@ -28,6 +28,7 @@ from lakewatchd.errors import LakewatchError
 from lakewatchd.lake.census import Census
 from lakewatchd.sources.live import RootSource
 from lakewatchd.sources.place import Place
+from lakewatchd.sources.roots import RootState
 from lakewatchd.sources.worker import Worker
 from lakewatchd.stages import ingest, plan
 
@@ -103,26 +104,41 @@ class Accounts:
     async def audit(self, names: Sequence[str], limit: int, *, orphans: bool) -> AuditListing:
         """File by file. What is found to be wrong is queued. ``orphans`` looks for assets without a place too."""
         async with self._lock:
-            done = [await self._audit_root(name, limit) for name in names if name in self._daemon.sources]
+            done = [
+                await self._audit_root(name, limit, is_asked=True) for name in names if name in self._daemon.sources
+            ]
             lost = await asyncio.to_thread(orphans_of, self._daemon.config) if orphans else []
             queued = sum(count for _, count in done) + await self._mend((), (asset_id for asset_id, _ in lost))
         shown = tuple(Gap(place, ORPHAN) for _, place in lost[:limit])
         return AuditListing(tuple(audit for audit, _ in done), shown, len(lost), queued)
 
-    async def _audit_root(self, name: str, limit: int) -> tuple[RootAudit, int]:
+    async def _audit_root(self, name: str, limit: int, *, is_asked: bool = False) -> tuple[RootAudit, int]:
+        """What is for a scan to judge has been judged by one just now, unless a person ``is_asked``."""
         source, config = self._daemon.sources[name], self._daemon.config
         root = next(root for root in config.roots if root.name == name)
         auditor = Auditor(config, root, Insider(source, asyncio.get_running_loop()), limit)
-        worker = Worker(f"{name}-audit")
-        try:
-            audit = await worker.run(auditor.run)
-        finally:
-            worker.close()
-        self.latest[name] = audit
+        audit = self.latest[name] = await self._run(auditor, source)
+        if auditor.needs_scan and is_asked:
+            source.scan_soon()
         if audit.gap_count:
             message = "%d files are not accounted for, first: %s: %s"
             _log.warning(message, audit.gap_count, audit.gaps[0].path, audit.gaps[0].problem, extra={"root": name})
         return audit, await self._mend(auditor.places, auditor.assets)
+
+    async def _run(self, auditor: Auditor, source: RootSource) -> RootAudit:
+        """In a thread that is left behind where the root hangs, and ends soon when nobody waits any more."""
+        name, worker = source.root.name, Worker(f"{source.root.name}-audit")
+        done = asyncio.ensure_future(worker.run(auditor.run))
+        try:
+            while not (await asyncio.wait({done}, timeout=CHECK_S))[0]:
+                if source.status.state is RootState.AWAY:
+                    files = await self._daemon.queue_thread(self._daemon.queue.seen.count, name)
+                    return RootAudit(name, {FileState.AWAY: files}, (), time.time(), problem=source.status.reason)
+            return done.result()
+        finally:
+            auditor.is_stopped = True
+            done.cancel()
+            worker.close()
 
     async def _mend(self, places: Iterable[PathKey], assets: Iterable[AssetId]) -> int:
         """Queued for a look: whatever was lost, looking again tells."""
@@ -144,7 +160,7 @@ class Accounts:
             return False
         async with self._lock:
             audit, _ = await self._audit_root(name, SHOWN)
-        if not audit.gap_count:
+        if not audit.gap_count and not audit.problem:
             self._explained = sums  # parked before they were published, say: no reason to look again each hour
         return audit.gap_count > 0
 

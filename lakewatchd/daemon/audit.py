@@ -21,6 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 from lakewatchd.config import Config, RootConfig
@@ -102,9 +103,13 @@ class Auditor:
     _suspects: dict[PathKey, tuple[Version | None, str]] = field(default_factory=dict)
     _gaps: list[Gap] = field(default_factory=list)
     places: list[PathKey] = field(default_factory=list)
-    """Of the gaps that were named: to be looked at."""
+    """Of the gaps: to be looked at."""
     assets: list[AssetId] = field(default_factory=list)
     """The same, as far as assets are known."""
+    needs_scan: bool = False
+    """Files are missing or cannot be read: that is for a scan to judge, which holds what looks like an accident."""
+    is_stopped: bool = False
+    """To be set by who does not wait for it any more: it ends soon."""
 
     def run(self, directory: str = "", max_files: int | None = None) -> RootAudit:
         """``directory`` audits a part, and only what is on disk or was seen there."""
@@ -123,11 +128,13 @@ class Auditor:
         keys = self._on_disk(look, directory)
         for batch in _batches(itertools.islice(keys, max_files) if max_files else keys):
             self._first_look(await look.at(batch))
-        if not directory:
+        if not directory and not self.is_stopped:
             async for places in look.census.places(self.root.name):
                 unseen = look.on_disk({place.key: None for place in places if look.book.seen.get(place.key) is None})
                 self._first_look(await look.at({key: None for key, version in unseen.items() if version is None}))
-        if self._suspects:
+                if self.is_stopped:
+                    return
+        if self._suspects and not self.is_stopped:
             self.witness.catch_up()
             for batch in _batches((key, None) for key in list(self._suspects)):
                 self._second_look(await look.at(look.on_disk(batch)))
@@ -136,9 +143,12 @@ class Auditor:
         """Files there are, and files there should be."""
         root = self.root.name
         for found in survey(look.place.root, look.rules, directory):
+            if self.is_stopped:
+                return
             self._counts[FileState.IGNORED] += found.ignored
             for path, reason in found.unreadable:
                 self._add_gap(PathKey(root, path), f"cannot be read: {reason}")
+                self.needs_scan = True
             unreadable = {path for path, _ in found.unreadable}
             prefix = f"{found.path}/" if found.path else ""
             missing = () if found.path in unreadable else _missing(look, root, found)
@@ -167,17 +177,22 @@ class Auditor:
             if verdict.state is FileState.GAP and found.disk != self._suspects[key][0]:
                 verdict = Verdict(FileState.SETTLING)  # it changed while we looked: somebody is at it
             if verdict.state is FileState.GAP:
-                self._add_gap(key, verdict.detail, found.known.asset_id if found.known else None)
+                self._add_gap(key, verdict.detail)
+                self._have_mended(key, found)
             else:
                 self._counts[verdict.state] += 1
 
-    def _add_gap(self, key: PathKey, problem: str, asset_id: AssetId | None = None) -> None:
+    def _add_gap(self, key: PathKey, problem: str) -> None:
         self._counts[FileState.GAP] += 1
         if len(self._gaps) < self.limit:
             self._gaps.append(Gap(key.text, problem))
-        if len(self.places) < MAX_SUSPECTS:
+
+    def _have_mended(self, key: PathKey, found: Evidence) -> None:
+        if found.disk is None and found.known is not None:
+            self.needs_scan = True
+        else:
             self.places.append(key)
-            self.assets += [asset_id] if asset_id else []
+            self.assets += [found.known.asset_id] if found.known else []
 
 
 class Look:
@@ -192,12 +207,16 @@ class Look:
         self._reader = LakeReader(config.lake_dir)
         self.census = Census(self._reader)
         self._witness = witness
-        identity = roots.look(self.place.root)[0].identity
-        self._stable = identity is None or identity.has_stable_inodes
 
     def close(self) -> None:
         self.book.close()
         self._reader.close()
+
+    @cached_property
+    def _is_stable(self) -> bool:
+        """Asked of a root that is there: another one may not answer."""
+        identity = roots.look(self.place.root)[0].identity
+        return identity is None or identity.has_stable_inodes
 
     def on_disk(self, keys: Mapping[PathKey, Version | None]) -> dict[PathKey, Version | None]:
         """What lies there now, as the walk would have it."""
@@ -234,7 +253,7 @@ class Look:
                 gold.get(assets.get(by_id[id_], ""), 0),
                 self._witness.scan_due(by_id[id_].path),
                 is_held,
-                self._stable,
+                self._is_stable,
             )
             for id_ in by_id
         }

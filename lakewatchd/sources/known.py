@@ -100,3 +100,5 @@ class ScanOptions:
     """A person said that missing files are meant to be missing."""
     witnessed: int = 0
     """So many deletions were heard of one by one and not told yet: that many missing files are no surprise."""
+    told: int = 0
+    """So many removals were told by looks at parts since all of the root was compared: they are part of one loss."""

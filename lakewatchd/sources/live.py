@@ -168,6 +168,10 @@ class RootSource:
         self._poke.set()
         return await asyncio.shield(request.done)
 
+    def scan_soon(self) -> None:
+        """Scan all, and wait for nothing. From the event loop."""
+        self._scans.request("", Priority.CHANGED)
+
     async def wait_caught_up(self) -> None:
         """Every change made on disk before the call has been emitted. Raises :class:`RootAway`.
 

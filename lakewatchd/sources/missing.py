@@ -100,13 +100,13 @@ class Missing:
                 names = list(self._known.directory(self._root.name, path))
                 yield from (prefix + name for name in names if self._is_gone(prefix + name, is_dir=False))
 
-    def count_held(self, guard: RemovalGuard, witnessed: int) -> int:
+    def count_held(self, guard: RemovalGuard, witnessed: int, told: int = 0) -> int:
         """How many files are lost if that is more than ``guard`` lets pass, else 0.
 
         Not lost is what lies elsewhere now, and what was seen to be deleted: the kernel told of ``witnessed``
-        deletions that no scan has confirmed yet.
+        deletions that no scan has confirmed yet. ``told`` were let pass before, a few at a time.
         """
-        allowed = max(guard.files - 1, guard.share * self._known.count(self._root.name)) + witnessed
+        allowed = max(guard.files - 1, guard.share * self._known.count(self._root.name)) + witnessed - told
         missing = sum(1 for _ in self.paths())
         if missing <= allowed:
             return 0

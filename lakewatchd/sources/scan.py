@@ -319,7 +319,7 @@ class Scan:
 
     def _tell_removals(self, missing: Missing) -> Iterator[list[FileEvent]]:
         if not self._options.accept_removals:
-            held = missing.count_held(self._scanner.guard, self._options.witnessed)
+            held = missing.count_held(self._scanner.guard, self._options.witnessed, self._options.told)
             if held:
                 self._summary = replace(self._summary, held_back=held)
                 return

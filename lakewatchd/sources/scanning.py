@@ -62,6 +62,8 @@ class Scanning:
         """The last one of all of the root."""
         self.removals_told = 0
         """Of those that the buffer heard of."""
+        self._unwitnessed = 0
+        """Removals told since the last scan of all that nobody heard of: looks find a great loss a few at a time."""
 
     def request(self, directory: str, priority: Priority, accept_removals: bool = False) -> ScanRequest:
         return (self.sub if directory else self.full).add(directory, priority, accept_removals)
@@ -77,11 +79,15 @@ class Scanning:
         heard = self._buffer.removals
         self.last = await self._run(request)
         self.removals_told = heard  # all that was heard of by then is told, or held, or was never known
+        if not self.last.held_back:
+            self._unwitnessed = 0
         self.full.finish(request, self.last)
 
     async def run_sub(self, request: ScanRequest) -> None:
         summary = await self._run(request)
         self.removals_told += summary.removed
+        if self._place.is_remote:
+            self._unwitnessed += summary.removed
         if summary.held_back:
             self.request("", Priority.CHANGED)  # what left this directory may lie in another
         self.sub.finish(request, summary)
@@ -95,9 +101,12 @@ class Scanning:
             entered += 1
             return is_new(path)
 
-        options = ScanOptions(enter=enter, priority=Priority.FRESH if is_news else Priority.ENRICHMENT)
-        summary = await self._scan(directory, options, "poll")
-        if summary.held_back:
+        priority = Priority.FRESH if is_news else Priority.ENRICHMENT
+        summary = await self._scan(
+            directory, ScanOptions(enter=enter, priority=priority, told=self._unwitnessed), "poll"
+        )
+        self._unwitnessed += summary.removed
+        if summary.held_back and not (self.last and self.last.held_back):  # else all waits for a person already
             self.request("", Priority.CHANGED)
         return Found(summary.modified + summary.removed, summary.seen + summary.ignored_count + entered)
 
@@ -120,7 +129,12 @@ class Scanning:
 
     async def _run(self, request: ScanRequest) -> ScanSummary:
         witnessed = 0 if self._place.is_remote else max(0, self._buffer.removals - self.removals_told)
-        options = ScanOptions(priority=request.priority, accept_removals=request.accept_removals, witnessed=witnessed)
+        options = ScanOptions(
+            priority=request.priority,
+            accept_removals=request.accept_removals,
+            witnessed=witnessed,
+            told=self._unwitnessed,
+        )
         return await self._scan(request.directory, options, "sub" if request.directory else "full")
 
     async def _scan(self, directory: str, options: ScanOptions, lane: str) -> ScanSummary:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,9 +34,12 @@ def disk(tmp_path: Path) -> Iterator[Mount]:
     subprocess.run(["fusermount3", "-u", "-z", str(place)], check=False, capture_output=True)
 
 
+def told_by(daemon: LiveDaemon, *command: str) -> Any:
+    return json.loads(daemon.run(*command, "--json", timeout_s=20, check=False).stdout)
+
+
 def roots(daemon: LiveDaemon) -> dict[str, dict[str, object]]:
-    told = json.loads(daemon.run("status", "--json", timeout_s=20).stdout)
-    return {root["name"]: root for root in told["roots"]}
+    return {root["name"]: root for root in told_by(daemon, "status")["roots"]}
 
 
 def test_a_root_that_hangs_from_the_start(disk: Mount, tmp_path: Path) -> None:
@@ -47,6 +51,9 @@ def test_a_root_that_hangs_from_the_start(disk: Mount, tmp_path: Path) -> None:
     with daemon:
         wait_until(lambda: roots(daemon)["nas"]["files"] == 1, what="the other root is indexed")
         assert roots(daemon)["dead"]["state"] in ("starting", "away")
+        assert told_by(daemon, "audit")["roots"][0]["counts"] == {"indexed": 1}
+        assert told_by(daemon, "audit")["roots"][1]["problem"] in ("starting", "does not answer")
+        assert "its root is not there" in told_by(daemon, "explain", str(place / "good.txt"))["verdict"]
         make_tree(fine, {"b.txt": "more words"})
         wait_until(lambda: roots(daemon)["nas"]["files"] == 2)
         os.kill(server.pid, signal.SIGCONT)

@@ -13,6 +13,7 @@ from one_root import QUICK, Lake, alive, poll_memory, until
 from lakewatchd.daemon.wiring import PollPlaces
 from lakewatchd.sources import canary
 from lakewatchd.sources.canary import Sang, Silent
+from lakewatchd.sources.place import Place
 from lakewatchd.testing import make_tree
 
 AUTO = replace(QUICK, poll_s=1.0)
@@ -101,3 +102,26 @@ async def test_a_scratch_file_is_written_where_that_is_allowed_and_never_told(ba
         await until(lambda: "c.jpg" in lake.files)
         await source.wait_caught_up()
         assert set(lake.files) == {"a.jpg", "d/b.jpg", "c.jpg"} and not source.status.canary_failures
+
+
+async def test_looks_do_not_tell_a_great_loss_a_few_files_at_a_time(
+    base: Path, memory: PollPlaces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pool of disks that lost one: in each directory some files are gone, in none of them many."""
+    monkeypatch.setattr(Place, "is_remote", True)
+    files = make_tree(base, {f"{n}/{m}.jpg": f"{n}.{m}" for n in range(10) for m in range(10)}).rglob("*.jpg")
+    for path in files:
+        os.utime(path, (1e9, 1e9))
+    lake = Lake(base)
+    config = replace(AUTO, mode="poll", poll_s=0.4, removal_files=20)
+    async with alive(base, lake, config, poll_memory=memory) as source:
+        await source.wait_caught_up()
+        for number in range(50):
+            (base / f"{number % 10}/{number // 10}.jpg").unlink()
+        await until(lambda: "missing at once" in source.status.problem)
+        await until(lambda: source.status.polled.looks > 30)
+        assert len(lake.files) > 102 - 25, "what was held stays held, though each part of it is small"
+        held = source.status.last_scan
+        await until(lambda: source.status.polled.looks > 60)
+        assert source.status.last_scan == held, "looks that find it again ask for no scan of all"
+        assert (await source.request_scan(accept_removals=True)).removed > 25 and len(lake.files) == 52
