@@ -53,6 +53,8 @@ class DaemonConfig:
     group: str = ""
     """Whose members may use the control socket; empty: the group the daemon runs as."""
     drain_s: Annotated[float, Range(0, 600)] = 20.0
+    metrics: Annotated[str, Like(r"(.+:\d{1,5})?", "HOST:PORT, or nothing")] = ""
+    """Where Prometheus may scrape; empty: nowhere."""
     min_free_mb: Annotated[int, Range(0, 10_000_000)] = 200
     log_level: Annotated[str, OneOf(("debug", "info", "warning", "error"))] = "info"
 

@@ -1,4 +1,4 @@
-"""What the daemon lets the outside see: log lines, notices to systemd, event loop lag, and the list of metrics.
+"""What the daemon lets the outside see: log lines, notices to systemd, event loop lag.
 
 Nothing here decides anything. The invariant: text from outside (file names, messages of decoders) cannot forge a
 log line or a notice; whatever is not printable is escaped by :func:`one_line` before it leaves.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import logging
 import os
 import re
@@ -183,36 +182,3 @@ class LoopLag:
             return 0.0
         ordered = sorted(self._lags_s)
         return ordered[int(0.99 * (len(ordered) - 1))] * 1000
-
-
-# --- metrics -----------------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class Counters:
-    """Every counter there is, from zero at start. Exported as ``lakewatchd_<field>_total``."""
-
-    sources_events: int = 0
-    """Changes seen by watchers and scans, after merging."""
-    sources_overflows: int = 0
-    """Times that events were lost and a scan had to make up for it."""
-    sources_rescans: int = 0
-    sources_wakeups: int = 0
-    """Times that the machine was found to have slept, each followed by a rescan."""
-    sources_canary_failures: int = 0
-    """Times that events were found not to arrive, so that polling took over."""
-    sources_poll_visits: int = 0
-    sources_poll_stats: int = 0
-    """Files and directories looked at by polling."""
-    queue_jobs_done: int = 0
-    queue_jobs_retried: int = 0
-    queue_jobs_parked: int = 0
-    lake_commits: int = 0
-    lake_rows: int = 0
-    models_pictures_embedded: int = 0
-    models_passages_embedded: int = 0
-    media_children_killed: int = 0
-    """Decoders that hung, crashed or outgrew their memory."""
-
-    def as_metrics(self) -> dict[str, int]:
-        return {f"lakewatchd_{item.name}_total": getattr(self, item.name) for item in dataclasses.fields(self)}

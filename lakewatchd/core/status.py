@@ -41,6 +41,10 @@ class RootView:
     """The last check that every file is accounted for, without its gaps one by one."""
     problem: str = ""
     hint: str = ""
+    events: int = 0
+    """Changes heard of since the start."""
+    overflows: int = 0
+    """How often some were lost, and a scan made up for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +135,10 @@ class Status:
     queue: tuple[QueueLine, ...] = ()
     running: int = 0
     """Jobs a worker has in hand now."""
+    done: int = 0
+    """Jobs finished since the start."""
+    failed: int = 0
+    """Tries that failed since the start."""
     rate_per_s: float = 0.0
     """Jobs finished a second, over the last ten."""
     eta_s: float | None = None

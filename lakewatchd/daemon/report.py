@@ -80,9 +80,9 @@ class Reporter:
         """Forget what was remembered: the next report is of that very moment."""
         self._queue, self._lake, self._known = Costly(), Costly(), Costly()
 
-    async def headline(self) -> str:
-        """The one sentence for systemd; asks the queue, not the lake."""
-        return (await self._status(LakeView())).headline
+    async def glance(self) -> Status:
+        """This moment without the lake's numbers, which cost more: for systemd's line and for metrics."""
+        return await self._status(LakeView())
 
     async def status(self) -> Status:
         """This moment, whole."""
@@ -107,6 +107,8 @@ class Reporter:
             watches=watch_budget(source.status for source in daemon.sources.values()),
             queue=_lines(counts),
             running=stats.running_fast + stats.running_heavy,
+            done=stats.done,
+            failed=stats.failed,
             rate_per_s=stats.rate_per_s,
             eta_s=counts.pending / stats.rate_per_s if counts.pending and stats.rate_per_s else None,
             oldest_unprocessed_s=_oldest_s(daemon, oldest, sources.values()),
@@ -305,6 +307,8 @@ def _root(root: RootStatus, files: int, audit: RootAudit | None) -> RootView:
         audit=dataclasses.replace(audit, gaps=()) if audit else None,
         problem=root.problem,
         hint=root.hint,
+        events=root.events,
+        overflows=root.overflows,
     )
 
 

@@ -22,7 +22,7 @@ from lakewatchd.control import ControlServer
 from lakewatchd.core.clock import Clock, SystemClock
 from lakewatchd.core.event import FileEvent
 from lakewatchd.core.job import Handled, Job, Lane
-from lakewatchd.daemon import orders, repair
+from lakewatchd.daemon import metrics, orders, repair
 from lakewatchd.daemon.accounts import Accounts
 from lakewatchd.daemon.parked import tend
 from lakewatchd.daemon.parts import Daemon
@@ -135,7 +135,7 @@ async def _serve(daemon: Daemon, on_ready: Callable[[Daemon], None]) -> None:
             "parked": tend(daemon),
             "reload": _reload(daemon),
             "lag": daemon.lag.run(),
-            "report": _report(reporter),
+            "report": _report(daemon, reporter),
             "watchdog": _feed_watchdog(daemon),
             "purge": _purge(daemon),
             "accounts": accounts.run(),
@@ -167,15 +167,16 @@ async def _work(daemon: Daemon, tasks: asyncio.TaskGroup, on_ready: Callable[[Da
     await daemon.watched.run()
 
 
-async def _report(reporter: Reporter) -> None:
-    """Tell systemd how it goes."""
+async def _report(daemon: Daemon, reporter: Reporter) -> None:
+    """Tell systemd and whoever scrapes how it goes."""
     before = ""
-    while True:
-        headline = await reporter.headline()
-        if headline != before:
-            telemetry.notify_status(headline)
-            before = headline
-        await asyncio.sleep(STATUS_S)
+    with metrics.serving(daemon.config.daemon.metrics) as exporter:
+        while True:
+            exporter.latest = status = await reporter.glance()
+            if status.headline != before:
+                telemetry.notify_status(status.headline)
+                before = status.headline
+            await asyncio.sleep(STATUS_S)
 
 
 async def _feed_watchdog(daemon: Daemon) -> None:

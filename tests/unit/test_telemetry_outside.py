@@ -171,9 +171,3 @@ def test_lag_forgets_after_its_window() -> None:
     assert lag.p99_ms == pytest.approx(1.0)
     lag.record(-1.0)
     assert lag.max_ms == pytest.approx(1.0)
-
-
-def test_every_counter_has_a_metric_at_zero() -> None:
-    metrics = t.Counters().as_metrics()
-    assert metrics["lakewatchd_queue_jobs_done_total"] == 0
-    assert set(metrics.values()) == {0}
