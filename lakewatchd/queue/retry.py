@@ -21,7 +21,7 @@ BUG_ATTEMPTS = 2
 """An error nobody foresaw is tried once more, in case it was the moment and not the content."""
 
 ROOT_AWAY_S = 30.0
-"""A job whose root is away looks again after so long; those of other roots and other stages go on."""
+"""A job whose root is away looks again after so long, or later if there are many; those of other roots go on."""
 
 PASSING = frozenset({"busy", "timed-out", "worker-died", "not-readable"})
 """What a job may be parked for although nothing is wrong with its content: it gets one more try now and then."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import random
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -36,6 +37,9 @@ REST_S = 5.0
 TICK_S = 1.0
 RATE_S = 10.0
 ACK_JOBS = 512
+AWAY_PER_S = 100
+"""So many jobs of roots that are away come back in a second. All at once they would be tried again and again, and as
+the oldest before those of the roots that are there."""
 
 _log = logging.getLogger(__name__)
 
@@ -99,6 +103,7 @@ class WorkerPool:
         self._finished: list[tuple[Job, Verdict]] = []
         self._rests: dict[str, Rest] = {}
         self._held = ""
+        self._next_away = 0.0
         self._wake = asyncio.Event()
         self._has_finished = asyncio.Event()
         self._is_idle = asyncio.Event()
@@ -256,8 +261,8 @@ class WorkerPool:
             case Pause(scope, message):
                 self._rest(scope, message)
                 return Release(REST_S)
-            case Release() as decision:
-                return decision
+            case Release(delay_s):
+                return Release(self._one_by_one(delay_s))
             case Retry() | Park() as decision:
                 self._failed += 1
                 self._recover(job.stage)
@@ -265,6 +270,13 @@ class WorkerPool:
                     "job failed: %s", decision.message, extra=_fields(job, error), exc_info=_bug(decision, error)
                 )
                 return decision
+
+    def _one_by_one(self, delay_s: float) -> float:
+        """In how many seconds one more job of an away root comes back: ``delay_s``, or later if many do."""
+        now = self._clock.monotonic()
+        after_the_last = min(self._next_away + 1 / AWAY_PER_S, now + self._config.backoff_max_s)
+        self._next_away = max(now + delay_s, after_the_last)
+        return math.ceil(self._next_away) - now  # in whole seconds: waking up costs as much for one as for all of them
 
     # --- rests ----------------------------------------------------------------------------------------------
 

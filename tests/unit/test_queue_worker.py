@@ -19,7 +19,7 @@ from lakewatchd.core.job import Again, Done, Handled, Job, JobSpec, JobState, La
 from lakewatchd.queue import worker
 from lakewatchd.queue.retry import EVERYTHING, ROOT_AWAY_S
 from lakewatchd.queue.store import QueueStore
-from lakewatchd.queue.worker import REST_S, WorkerPool
+from lakewatchd.queue.worker import AWAY_PER_S, REST_S, WorkerPool
 from lakewatchd.testing import FakeClock
 
 DONE = Handled(Done())
@@ -322,6 +322,25 @@ async def test_an_away_root_holds_up_no_job_of_another_root(tmp_path: Path) -> N
         await h.time.let_pass(10 * ROOT_AWAY_S)
         assert len(tries) <= 20 + 20 * 11
         assert h.store.parked() == []
+
+
+async def test_the_many_jobs_of_an_away_root_come_back_few_at_a_time(tmp_path: Path) -> None:
+    """As old as they are, they would be claimed before those of other roots, all of them, again and again."""
+    jobs = 4 * AWAY_PER_S
+
+    async def handle(_job: Job) -> Handled:
+        raise errors.RootAway("unmounted")
+
+    async with house(tmp_path, handle) as h:
+        await h.put(*(spec(f"away{n}") for n in range(jobs)))
+        while h.states() != {JobState.LATER: jobs}:
+            await h.time.let_pass(0.1)
+        h.time.advance(ROOT_AWAY_S)
+        back = [h.store.promote()]
+        while sum(back) < jobs:
+            h.time.advance(1.0)
+            back.append(h.store.promote())
+        assert max(back) <= 2 * AWAY_PER_S and len(back) <= 6
 
 
 async def test_an_idle_pool_sleeps(tmp_path: Path) -> None:
