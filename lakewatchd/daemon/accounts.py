@@ -114,8 +114,10 @@ class Accounts:
 
     async def _audit_root(self, name: str, limit: int, *, is_asked: bool = False) -> tuple[RootAudit, int]:
         """What is for a scan to judge has been judged by one just now, unless a person ``is_asked``."""
-        source, config = self._daemon.sources[name], self._daemon.config
-        root = next(root for root in config.roots if root.name == name)
+        source, config = self._daemon.sources.get(name), self._daemon.config
+        root = next((root for root in config.roots if root.name == name), None)
+        if source is None or root is None:  # a reload takes it out just now
+            raise LakewatchError(f"root {name!r} is not watched any more")
         auditor = Auditor(config, root, Insider(source, asyncio.get_running_loop()), limit)
         audit = self.latest[name] = await self._run(auditor, source)
         if auditor.needs_scan and is_asked:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from lakewatchd.control import Handler, Json
@@ -22,13 +23,15 @@ from lakewatchd.sources.live import RootSource
 from lakewatchd.sources.worker import Worker
 from lakewatchd.stages import index, ingest
 
+Order = Callable[[Daemon, Json], Coroutine[Any, Any, Json]]
+
 IDLE_POLL_S = 0.05
 EXPLAIN_S = 25.0
 
 
 def table(daemon: Daemon, reporter: report.Reporter, accounts: Accounts) -> Mapping[str, Handler]:
     """Name -> handler, for :class:`~lakewatchd.control.ControlServer`."""
-    orders = {
+    orders: dict[str, Order] = {
         "scan": _scan,
         "queue_list": _queue_list,
         "queue_retry": _queue_retry,
@@ -39,12 +42,8 @@ def table(daemon: Daemon, reporter: report.Reporter, accounts: Accounts) -> Mapp
         "stop": _stop,
     }
 
-    def bind(order: Any) -> Handler:
-        async def handler(args: Json) -> Json:
-            answer: Json = await order(daemon, args)
-            return answer
-
-        return handler
+    def bind(order: Order) -> Handler:
+        return lambda args: order(daemon, args)
 
     async def status(_args: Json) -> Json:
         answer: Json = to_json(await reporter.status())
@@ -62,6 +61,16 @@ def table(daemon: Daemon, reporter: report.Reporter, accounts: Accounts) -> Mapp
 
     bound = {name: bind(order) for name, order in orders.items()}
     return {"status": status, "wait_idle": wait_idle, "audit": audit, **bound}
+
+
+def _to_its_end(order: Order) -> Order:
+    """Whether or not somebody still waits for it: half a reload would be a root that nobody watches."""
+
+    @functools.wraps(order)
+    async def whole(daemon: Daemon, args: Json) -> Json:
+        return await asyncio.shield(asyncio.ensure_future(order(daemon, args)))
+
+    return whole
 
 
 async def _wait_idle(daemon: Daemon) -> Json:
@@ -115,6 +124,7 @@ async def _queue_list(daemon: Daemon, args: Json) -> Json:
     return answer
 
 
+@_to_its_end
 async def _queue_retry(daemon: Daemon, args: Json) -> Json:
     """Parked jobs run again: all, or those that fit a reason, a stage and a path (of a file or a directory)."""
     reason, stage, path = args.get("reason"), args.get("stage"), args.get("path")
@@ -147,12 +157,14 @@ def _is_below(key: PathKey, top: PathKey) -> bool:
     return key.root == top.root and (not top.path or key.path == top.path or key.path.startswith(f"{top.path}/"))
 
 
+@_to_its_end
 async def _queue_pause(daemon: Daemon, _args: Json) -> Json:
     await daemon.queue_thread(daemon.queue.pause, "*", "a person asked for it")
     daemon.paused = await daemon.queue_thread(daemon.queue.paused)
     return {"count": 1}
 
 
+@_to_its_end
 async def _queue_resume(daemon: Daemon, _args: Json) -> Json:
     resumed = await daemon.queue_thread(daemon.queue.resume, "*")
     daemon.paused = await daemon.queue_thread(daemon.queue.paused)
@@ -160,6 +172,7 @@ async def _queue_resume(daemon: Daemon, _args: Json) -> Json:
     return {"count": int(resumed)}
 
 
+@_to_its_end
 async def _reload(daemon: Daemon, _args: Json) -> Json:
     answer: Json = to_json(await reload(daemon))
     return answer

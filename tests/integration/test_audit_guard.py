@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import subprocess
 import threading
@@ -19,6 +20,7 @@ from lakewatchd.core.status import FileState
 from lakewatchd.daemon import accounts
 from lakewatchd.daemon.accounts import Accounts
 from lakewatchd.daemon.audit import Auditor
+from lakewatchd.errors import LakewatchError
 from lakewatchd.sources.roots import RootHealth, RootState
 from lakewatchd.testing import make_tree
 from tests.integration.test_removal_guard import known
@@ -81,3 +83,10 @@ async def test_an_audit_of_a_root_that_goes_away_ends_and_so_does_one_nobody_wai
         (told,) = (await books.audit(["nas"], 10, orphans=False)).roots
         assert told.problem == "does not answer" and told.counts == {FileState.AWAY: 0}
         await until(ended.is_set)
+
+
+async def test_a_root_that_a_reload_takes_out_is_no_defect(tmp_path: Path) -> None:
+    async with built(tmp_path, is_watching=False) as daemon:
+        daemon.config = dataclasses.replace(daemon.config, roots=())
+        with pytest.raises(LakewatchError, match="not watched any more"):
+            await Accounts(daemon).audit(["nas"], 10, orphans=False)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from pathlib import Path
 
+from one_root import until
+
 from lakewatchd.config import Config, RootConfig, defaults
-from lakewatchd.daemon.reload import LIVE, changes, merged
+from lakewatchd.daemon import orders
+from lakewatchd.daemon.reload import LIVE, changes, merged, reload
+from tests.integration.test_stages_histories import CONFIG, built
 
 BASE = dataclasses.replace(defaults(), roots=(RootConfig("nas", Path("/nas")),))
 
@@ -47,3 +52,29 @@ def test_every_key_is_either_applied_or_told() -> None:
     ):
         (key,) = changes(BASE, asked)
         assert (merged(BASE, asked) == asked) is key.startswith(LIVE), key
+
+
+async def test_a_reload_is_done_to_its_end_though_nobody_waits_for_it(tmp_path: Path) -> None:
+    """Half of one would be a root that is listed and not watched."""
+    async with built(tmp_path, is_watching=False) as daemon:
+        daemon.config = dataclasses.replace(daemon.config, source=tmp_path / "lakewatchd.toml")
+        daemon.config.source.write_text(CONFIG.format(base=tmp_path) + "[watch]\nrescan_s = 77.0\n")
+        watching = asyncio.create_task(daemon.watched.run())
+        first = daemon.sources["nas"]
+        await first.wait_caught_up()
+        stop = first._ears.stop
+
+        async def slow_stop() -> None:
+            await asyncio.sleep(0.1)
+            await stop()
+
+        first._ears.stop = slow_stop  # type: ignore[method-assign]
+        asked = asyncio.ensure_future(orders._reload(daemon, {}))
+        await until(lambda: daemon.config.watch.rescan_s == 77)
+        asked.cancel()
+        await asyncio.wait([asked])
+        await until(lambda: daemon.sources.get("nas") not in (None, first))
+        await daemon.sources["nas"].wait_caught_up()
+        assert (await reload(daemon)).applied == ()
+        watching.cancel()
+        await asyncio.wait([watching])
