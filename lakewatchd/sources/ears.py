@@ -51,7 +51,6 @@ class Ears:
         self._failure: WatchProblem | None = None
         self._facts = Facts("", "")
         self._song: Song = Sang()
-        self._counted = 0
         self._past_overflows = 0
         self._workers = {name: Worker(f"{root.name}-{name}") for name in ("watch", "prune", "canary")}
         self._stopper = Worker(f"{root.name}-stop")
@@ -61,7 +60,7 @@ class Ears:
 
     async def start(self, file_system: str) -> None:
         """Listen, if that is wanted and possible. Never fails: why not is in :attr:`problem` and :attr:`strategy`."""
-        self._facts, self._failure, self._song, self._counted = Facts(file_system, ""), None, Sang(), 0
+        self._facts, self._failure, self._song = Facts(file_system, ""), None, Sang()
         if self._config.mode == "poll":
             return
         attempt = _Attempt(self._root, self._rules, self._buffer, self._config)
@@ -87,26 +86,23 @@ class Ears:
         """In scan threads, before the directory is listed: watch it, or have it polled."""
         watcher = self._watcher
         is_watched = watcher is not None and watcher.cover(directory)
-        self._count(directory, is_watched)
         if self._config.poll_s and (not is_watched or self.strategy.polls is Polls.ALL):
             self._poll(directory)
 
-    def finish_scan(self) -> None:
-        """A scan of all came by everywhere."""
-        self._facts = replace(self._facts, unwatched=self._counted)
+    def begin_scan(self) -> None:
+        """A scan of all will come by everywhere."""
+        if self._watcher is not None:
+            self._watcher.unwatched.begin()
+
+    def end_scan(self) -> None:
+        """It did."""
+        if self._watcher is not None:
+            self._watcher.unwatched.end()
 
     async def prune(self) -> None:
         """After a scan: forget what was moved away."""
         if self._watcher is not None:
             await self._workers["prune"].run(self._watcher.prune)
-
-    def _count(self, directory: str, is_watched: bool) -> None:
-        if not directory:
-            self._counted = 0
-        if not is_watched and self._watcher is not None:
-            self._counted += 1
-            if self._counted > self._facts.unwatched:
-                self._facts = replace(self._facts, unwatched=self._counted)
 
     # --- proofs ------------------------------------------------------------------------------------------------
 
@@ -150,8 +146,14 @@ class Ears:
     @property
     def strategy(self) -> Strategy:
         """As of this moment."""
-        return choose(replace(self._facts, tier=self.tier, no_events=self._no_events, why_unwatched=self._why()),
-                      self._config)  # fmt: skip
+        facts = replace(
+            self._facts,
+            tier=self.tier,
+            no_events=self._no_events,
+            unwatched=self.unwatched,
+            why_unwatched=self._why(),
+        )
+        return choose(facts, self._config)
 
     @property
     def tells_all(self) -> bool:
@@ -178,8 +180,8 @@ class Ears:
 
     @property
     def unwatched(self) -> int:
-        """Directories that should be watched and cannot be, as of the last scan of all."""
-        return self._facts.unwatched
+        """Directories that should be watched and cannot be."""
+        return len(self._watcher.unwatched) if self._watcher is not None else 0
 
     @property
     def overflows(self) -> int:

@@ -18,7 +18,6 @@ import os
 import select
 import tempfile
 import threading
-from collections import Counter
 from collections.abc import Callable, Container, Hashable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,13 +30,13 @@ from lakewatchd.sources.coalesce import Buffer, parent_of
 from lakewatchd.sources.ignore import IgnoreRules
 from lakewatchd.sources.places import Places
 from lakewatchd.sources.roots import Root
+from lakewatchd.sources.unwatched import MAX_UNWATCHED, Unwatched
 from lakewatchd.sources.watcher import Tier, WatchProblem
 
 READ_BYTES = 64 << 10
 REST_S = 0.01
 """After a read that emptied the queue: what comes meanwhile is read, and merged by the kernel, at one stroke."""
 STOP_S = 5.0
-MAX_UNWATCHED = 100_000
 UNMOUNT = 0x2000
 SELF_GONE = fan.DELETE_SELF | fan.MOVE_SELF
 CLOSED = fan.CLOSE_WRITE | fan.MOVED_TO
@@ -111,7 +110,7 @@ class KernelWatcher:
         self._watching = threading.Lock()
         """One scan at a time sets or takes off watches: a watch taken off is not one just set."""
         self._places = Places()
-        self._unwatched: dict[str, str] = {}
+        self.unwatched = Unwatched()
         self._hint = ""
         self._overflows = 0
         self._thread = threading.Thread(target=self._run, name=f"{root.name}-{queue.tier}", daemon=True)
@@ -147,21 +146,21 @@ class KernelWatcher:
         with self._watching:
             if self._is_stopping:
                 return False
-            if not path:
-                self._unwatched.clear()  # a full scan comes by everywhere: count afresh
             try:
                 key = self._queue.watch(local)
                 if not path:
                     self._queue.watch_top(local)
             except (FileNotFoundError, NotADirectoryError):
+                self.unwatched.remove(path)
                 return True
             except OSError as exc:
                 if isinstance(exc, Unreadable):
                     self._put(exc.key, path)  # to hear when it may be read
-                self._count_unwatched(path, exc)
+                self.unwatched.add(path, self._queue.explain(exc))
+                self._hint = self._queue.hint(exc)
                 return False
             self._put(key, path)
-            self._unwatched.pop(path, None)
+            self.unwatched.remove(path)
             return True
 
     def prune(self) -> None:
@@ -202,13 +201,14 @@ class KernelWatcher:
     def problem(self) -> WatchProblem | None:
         if not self.is_alive and not self._is_stopping:
             return WatchProblem("the watch thread has ended; changes are found by rescans", "see the log")
-        reasons = Counter(self._unwatched.copy().values())
-        for reason, count in reasons.most_common(1):
-            more = "" if len(self._unwatched) < MAX_UNWATCHED else " or more"
-            return WatchProblem(
-                f"{count:,}{more} directories are not watched: {reason}; rescans find their changes", self._hint
-            )
-        return None
+        most = self.unwatched.most()
+        if most is None:
+            return None
+        reason, count = most
+        more = "" if len(self.unwatched) < MAX_UNWATCHED else " or more"
+        return WatchProblem(
+            f"{count:,}{more} directories are not watched: {reason}; rescans find their changes", self._hint
+        )
 
     # --- the thread ----------------------------------------------------------------------------------------
 
@@ -266,7 +266,7 @@ class KernelWatcher:
         return paths
 
     def _tell_files(self, directory: str, names: dict[bytes, int]) -> None:
-        if directory in self._unwatched:
+        if directory in self.unwatched:
             return  # what we may not read, we do not listen to
         if directory and self._rules.why_ignored(directory, is_dir=True, cached=True) is not None:
             return  # by what scans have read: this thread must not wait for a disk
@@ -288,12 +288,12 @@ class KernelWatcher:
                 self._put_dirty(parent_of(directory))
             elif not directory and mask & SELF_GONE:  # of others their parent tells
                 self._put_dirty("")
-            elif mask & fan.ATTRIB and directory in self._unwatched:
+            elif mask & fan.ATTRIB and directory in self.unwatched:
                 self._put_dirty(directory)
             return
         path = f"{directory}/{name}" if directory else name
         # Other rights or times change nothing, but of a directory that we could not read
-        is_news = mask & ~(fan.ATTRIB | fan.ONDIR) or path in self._unwatched
+        is_news = mask & ~(fan.ATTRIB | fan.ONDIR) or path in self.unwatched
         if is_news and self._rules.why_ignored(path, is_dir=True, cached=True) is None:
             self._put_dirty(path)
 
@@ -314,11 +314,6 @@ class KernelWatcher:
             return self._queue.watch(self._base + b"/" + os.fsencode(path or ".")) == key
         except OSError:
             return False
-
-    def _count_unwatched(self, path: str, error: OSError) -> None:
-        if len(self._unwatched) < MAX_UNWATCHED:
-            self._unwatched[path] = self._queue.explain(error)
-        self._hint = self._queue.hint(error)
 
 
 def _change(mask: int) -> Change:

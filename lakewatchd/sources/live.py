@@ -323,8 +323,14 @@ class RootSource:
         _log.info("now %s", strategy.text, extra={"root": self.root.name})
         if strategy.polls is Polls.ALL:  # a scan hands every directory to the poller, and finds what was missed
             self._scans.request("", Priority.CHANGED)
-        elif strategy.polls is Polls.NOTHING and self._poller is not None:
+        elif strategy.polls is Polls.NOTHING:
+            await self._poll_nothing()
+
+    async def _poll_nothing(self) -> None:
+        if self._poller is not None:
             await self._poller.forget()
+        if self._ears.strategy.polls is not Polls.NOTHING:  # meanwhile a scan added what is to be polled
+            self._scans.request("", Priority.CHANGED)
 
     # --- changes ---------------------------------------------------------------------------------------------
 
@@ -375,10 +381,14 @@ class RootSource:
 
     async def _scan_all(self) -> None:
         while True:
-            await self._scans.run_full(await self._scans.next_full(self._rng))
-            self._ears.finish_scan()
+            request = await self._scans.next_full(self._rng)
+            self._ears.begin_scan()
+            await self._scans.run_full(request)
+            self._ears.end_scan()
             await self._ears.prune()
             await self._adopt()
+            if self._polls is Polls.NOTHING:  # something may be left of the last start
+                await self._poll_nothing()
             if self._poller is not None:
                 self._poller.wake()
 

@@ -33,10 +33,10 @@ from lakewatchd.errors import LakewatchError
 from lakewatchd.sources.coalesce import Buffer
 from lakewatchd.sources.ignore import IgnoreRules
 from lakewatchd.sources.roots import Root
+from lakewatchd.sources.unwatched import Unwatched
 from lakewatchd.sources.watcher import Tier, WatchProblem
 
 STOP_S = 5.0
-MAX_UNREADABLE = 100_000
 WANTED: list[type[FileSystemEvent]] = [
     FileCreatedEvent, FileClosedEvent, FileDeletedEvent, FileMovedEvent, DirCreatedEvent, DirDeletedEvent, DirMovedEvent
 ]  # fmt: skip
@@ -58,7 +58,7 @@ class ObserverWatcher(FileSystemEventHandler):
         self._reader: InotifyFD | None = None
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._covered: set[str] = set()
-        self._unreadable: set[str] = set()
+        self.unwatched = Unwatched()
         self._overflows = 0
 
     def start(self) -> None:
@@ -90,17 +90,14 @@ class ObserverWatcher(FileSystemEventHandler):
         self._scratch.cleanup()
 
     def cover(self, path: str) -> bool:
-        if not path:
-            self._unreadable.clear()
-            self._covered.clear()
-        if os.access(f"{self._base}/{path}", os.R_OK | os.X_OK):
-            self._covered.add(path)
-            self._unreadable.discard(path)
+        is_readable = os.access(f"{self._base}/{path}", os.R_OK | os.X_OK)
+        if is_readable or not os.path.lexists(f"{self._base}/{path}"):
+            (self._covered.add if is_readable else self._covered.discard)(path)
+            self.unwatched.remove(path)
             return True
-        is_there = os.path.lexists(f"{self._base}/{path}")
-        if is_there and len(self._unreadable) < MAX_UNREADABLE:
-            self._unreadable.add(path)
-        return not is_there
+        self._covered.discard(path)
+        self.unwatched.add(path, "Permission denied")
+        return False
 
     def prune(self) -> None:
         """Nothing: watchdog takes its own watches off."""
@@ -127,8 +124,8 @@ class ObserverWatcher(FileSystemEventHandler):
     def problem(self) -> WatchProblem | None:
         if self._observer is not None and not self.is_alive:
             return WatchProblem("the watch thread has ended; changes are found by rescans", "see the log")
-        if self._unreadable:
-            return WatchProblem(f"{len(self._unreadable):,} directories are not watched: Permission denied")
+        if self.unwatched:
+            return WatchProblem(f"{len(self.unwatched):,} directories are not watched: Permission denied")
         return WatchProblem("watchdog does not say what it misses; rescans find it", "let watch.watcher be auto")
 
     # --- called by watchdog's threads ----------------------------------------------------------------------

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from lakewatchd.sources.unwatched import Unwatched
+
 
 class Tier(enum.StrEnum):
     """Best first."""
@@ -52,9 +54,13 @@ class Watcher(Protocol):
     def stop(self) -> None:
         """Ends the thread. Changes that it has not read are lost: scan after the next start."""
 
+    @property
+    def unwatched(self) -> Unwatched:
+        """What :meth:`cover` could not watch."""
+
     def cover(self, path: str) -> bool:
         """Watch a directory from now on. False when nothing will be heard of it, though it is there: it is to be
-        polled, and counted in :attr:`problem`. Never fails."""
+        polled, and is in :attr:`unwatched` and told as a :attr:`problem`. Never fails."""
 
     def prune(self) -> None:
         """Stop watching what was moved away and not found again. Safe at any time: a scan watches it again."""

@@ -337,8 +337,10 @@ def test_a_directory_that_may_not_be_read_is_told_and_heard_of_when_it_may(
         monkeypatch.setattr(inotify.InotifyQueue, "_add", add)
     (ears.base / "secret").chmod(0)
     assert ears.watcher.cover("secret") is False
+    ears.watcher.cover("")  # as a scan does that finds its directory gone
     problem = ears.watcher.problem
     assert problem is not None and problem.reason.startswith("1 directories are not watched: Permission denied")
+    assert len(ears.watcher.unwatched) == 1
     ears.quiet()
     monkeypatch.undo()
     if ears.watcher.tier is not Tier.WATCHDOG:  # it is not told of rights

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from one_root import QUICK, Lake, alive, poll_memory, until
 
+from lakewatchd.core.visit import Visit
 from lakewatchd.daemon.wiring import PollPlaces
 from lakewatchd.sources import canary
 from lakewatchd.sources.canary import Sang, Silent
 from lakewatchd.sources.place import Place
+from lakewatchd.sources.watcher import Watcher
 from lakewatchd.testing import make_tree
 
 AUTO = replace(QUICK, poll_s=1.0)
@@ -60,14 +63,34 @@ async def test_what_cannot_be_watched_is_polled(
         await source.wait_caught_up()
         watcher = source._ears._watcher
         assert watcher is not None
-        monkeypatch.setattr(watcher, "cover", lambda path: path != "d")  # the limit is reached before it
+        limit_watches_before("d", watcher, monkeypatch)
         await source.request_scan()
         await until(lambda: memory.size("r")[0] == 1)
+        await until(lambda: source.status.polled.looks > 3)
         assert source.status.unwatched == 1 and "1 directories polled every" in source.status.watching
         monkeypatch.undo()
         await source.request_scan()
         await until(lambda: memory.size("r") == (0, 0))
         assert "polled" not in source.status.watching
+
+
+def limit_watches_before(name: str, watcher: Watcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel gives no watch for this directory."""
+    watch = watcher._queue.watch  # type: ignore[attr-defined]
+
+    def limited(local: bytes) -> Hashable:
+        if local.endswith(name.encode()):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return watch(local)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(watcher._queue, "watch", limited)  # type: ignore[attr-defined]
+
+
+async def test_what_an_earlier_start_polled_is_forgotten_where_events_tell_all(base: Path, memory: PollPlaces) -> None:
+    memory.add("r", [Visit("d", 0.0, 1.0)])
+    async with alive(base, Lake(base), AUTO, poll_memory=memory) as source:
+        await source.wait_caught_up()
+        await until(lambda: memory.size("r") == (0, 0))
 
 
 async def test_all_is_compared_after_a_sleep(base: Path) -> None:
