@@ -146,13 +146,13 @@ def roll_back(directory: Path, ledger: Ledger) -> dict[str, int]:
     a lost directory does, and a copy that was made while the lake was written.
     """
     for name, version in ledger.versions.items():
-        if version not in map(_version, manifests(directory / f"{name}.lance")):
+        if version not in map(version_of, manifests(directory / f"{name}.lance")):
             raise LakeDamaged(f"{name}: version {version} is missing, which {LEDGER} speaks of")
     if not ledger.boot or ledger.boot == _boot_id():
         return {}
     dropped = {}
     for table in directory.glob("*.lance"):
-        torn = [path for path in manifests(table) if _version(path) > ledger.versions.get(table.stem, 0)]
+        torn = [path for path in manifests(table) if version_of(path) > ledger.versions.get(table.stem, 0)]
         for path in torn:
             path.unlink()
         if torn:
@@ -179,7 +179,7 @@ def manifests(table: Path) -> list[Path]:
     return sorted(path for path in (table / "_versions").glob("*.manifest") if path.stem.isdigit())
 
 
-def _version(manifest: Path) -> int:
+def version_of(manifest: Path) -> int:
     """Manifests are named so that the newest sorts first."""
     return (1 << 64) - 1 - int(manifest.stem)
 

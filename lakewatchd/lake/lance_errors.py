@@ -21,9 +21,18 @@ def translated(doing: str) -> Iterator[None]:
         yield
     except (OSError, RuntimeError, ValueError, TypeError) as exc:
         raise _error(doing, exc) from exc
+    except BaseException as exc:
+        if not is_panic(exc):
+            raise
+        raise _error(doing, exc) from exc
 
 
-def _error(doing: str, exc: Exception) -> LakewatchError:
+def is_panic(exc: BaseException) -> bool:
+    """Lance gave up over a file that it did not expect to be so. Python has no name for the class."""
+    return type(exc).__module__ == "pyo3_runtime"
+
+
+def _error(doing: str, exc: BaseException) -> LakewatchError:
     says = " ".join(str(exc).split())[:500]
     if getattr(exc, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(sign in says for sign in _FULL):
         return OutOfSpace(f"no space left while {doing}", "free space on the file system of the lake")

@@ -3,7 +3,8 @@
 ::
 
     parts of a table unreadable   the table goes on without them
-    newest version unreadable     the newest one that can be read takes its place
+    an old version unreadable     it is set aside: only whoever tidies up reads it
+newest version unreadable     the newest one that can be read takes its place
     none readable                 the table is set aside as NAME.lance.damaged-TIME and made again, empty
     ledger unreadable or gone     a new one
 ledger newer than a table     the same, and no table believes what another one says
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from lakewatchd.errors import LakeDamaged
 from lakewatchd.lake import durable
 from lakewatchd.lake.lance_errors import translated
 from lakewatchd.lake.schema import ASSETS, GOLD, OCCURRENCES, SPANS, TABLES, is_in
-from lakewatchd.lake.verify import Damage, inspect
+from lakewatchd.lake.verify import Damage, inspect, unreadable_versions
 
 _IDS_AT_ONCE = 512
 
@@ -51,8 +52,15 @@ def _mended(directory: Path, mark: str) -> Iterator[str]:
     except LakeDamaged as exc:
         lost_ledger = exc.message
     damages = [found for spec in TABLES if (found := inspect(directory / f"{spec.name}.lance", is_deep=True))]
-    if not damages and not lost_ledger:
-        return
+    if damages or lost_ledger:
+        yield from _become_another(directory, ledger, lost_ledger, damages, mark)
+    for spec in TABLES:
+        yield from _set_old_aside(directory / f"{spec.name}.lance", mark)
+
+
+def _become_another(
+    directory: Path, ledger: durable.Ledger, lost_ledger: str, damages: Sequence[Damage], mark: str
+) -> Iterator[str]:
     lost = {found.table for found in damages if found.fragments or found.is_closed}
     aside = directory / f"{durable.LEDGER}.mending"
     if aside.exists() or (ledger.versions and lost_ledger):
@@ -70,6 +78,19 @@ def _mended(directory: Path, mark: str) -> Iterator[str]:
     aside.replace(directory / f"{durable.LEDGER}.{mark}")
     fresh = durable.Ledger(revision=newest, forgotten=newest, versions=_versions(directory))
     durable.write_ledger(directory, fresh)
+
+
+def _set_old_aside(table: Path, mark: str) -> Iterator[str]:
+    found = unreadable_versions(table)
+    for manifest in found:
+        _move_into(table.with_name(f"{table.name}.{mark}"), manifest)
+    if found:
+        yield f"{table.stem}: {len(found)} old versions cannot be read: set aside"
+
+
+def _move_into(aside: Path, manifest: Path) -> None:
+    aside.mkdir(exist_ok=True)
+    manifest.replace(aside / manifest.name)
 
 
 def _set_ledger_aside(directory: Path, aside: Path) -> None:
@@ -103,8 +124,7 @@ def _go_back(table: Path, found: Damage, mark: str) -> str:
     """The newest version that can be opened, without its damaged parts; those after it are set aside."""
     aside = table.with_name(f"{table.name}.{mark}")
     for manifest in durable.manifests(table):
-        aside.mkdir(exist_ok=True)
-        manifest.replace(aside / manifest.name)
+        _move_into(aside, manifest)
         (table / "_versions" / "latest_version_hint.json").unlink(missing_ok=True)
         if not durable.manifests(table):
             break

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from lakewatchd.errors import LakeDamaged
+from lakewatchd.lake.durable import manifests, version_of
+from lakewatchd.lake.lance_errors import is_panic
 from lakewatchd.lake.schema import TABLES
 
 
@@ -47,8 +49,8 @@ def inspect(table: Path, *, is_deep: bool = False) -> Damage | None:
             fragment.fragment_id: list(_broken(table, fragment, is_deep)) for fragment in dataset.get_fragments()
         }
         indexes = [name for name, uuids in _indexes(dataset) if not all(_has_files(table, uuid) for uuid in uuids)]
-    except (OSError, RuntimeError, ValueError) as exc:
-        return Damage(table.stem, " ".join(str(exc).split())[:200], is_closed=True)
+    except BaseException as exc:
+        return Damage(table.stem, _why(exc), is_closed=True)
     broken = {number: problems for number, problems in fragments.items() if problems}
     if not broken and not indexes:
         return None
@@ -71,8 +73,29 @@ def _broken(table: Path, fragment: Any, is_deep: bool) -> Iterator[str]:
         try:
             for _batch in fragment.to_batches():
                 pass
-        except (OSError, RuntimeError, ValueError) as exc:
-            yield " ".join(str(exc).split())[:200]
+        except BaseException as exc:
+            yield _why(exc)
+
+
+def _why(exc: BaseException) -> str:
+    """What is wrong, by what reading it raised. Raises ``exc`` itself where it says nothing about a file."""
+    if not (isinstance(exc, OSError | RuntimeError | ValueError) or is_panic(exc)):
+        raise exc
+    return " ".join(str(exc).split())[:200]
+
+
+def unreadable_versions(table: Path) -> list[Path]:
+    """Manifests of older versions that cannot be read. Nobody needs them, but Lance reads all before it removes any."""
+    import lance
+
+    found = []
+    for manifest in manifests(table)[1:]:
+        try:
+            lance.dataset(table, version=version_of(manifest))
+        except BaseException as exc:
+            _why(exc)
+            found.append(manifest)
+    return found
 
 
 def _indexes(dataset: Any) -> Iterator[tuple[str, list[str]]]:

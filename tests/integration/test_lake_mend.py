@@ -101,6 +101,32 @@ async def test_a_torn_manifest_leads_back_to_the_version_before(lake: Path) -> N
     assert len(found(lake, "gold_assets.lance.damaged-*/*.manifest")) == 1
 
 
+async def test_an_old_version_that_cannot_be_read_is_set_aside(lake: Path) -> None:
+    """Nobody needs it, but whoever tidies up reads it."""
+    before = identity(lake)
+    durable.manifests(lake / "gold_assets.lance")[2].write_bytes(b"nonsense")
+    with pytest.raises(LakeDamaged, match="gold_assets"):
+        await opened(lake.parent)
+    (told,) = mend(lake, time.time())
+    assert "old version" in told
+    async with serving(await opened(lake.parent)) as writer:
+        assert writer.identity == before
+        assert (await counts(lake))["gold_assets"] == PHOTOS
+
+
+async def test_a_manifest_that_makes_lance_panic_is_damage_like_any_other(lake: Path) -> None:
+    """It says that it is longer than its file. Where it begins, the end of the file tells."""
+    newest = durable.manifests(lake / "gold_assets.lance")[0]
+    data = bytearray(newest.read_bytes())
+    start = int.from_bytes(data[-16:-8], "little")
+    data[start : start + 4] = (1 << 26).to_bytes(4, "little")
+    newest.write_bytes(data)
+    with pytest.raises(LakeDamaged, match="gold_assets"):
+        await opened(lake.parent)
+    (told,) = mend(lake, time.time())
+    assert "the version before is used" in told
+
+
 async def test_a_table_of_which_nothing_can_be_read_is_set_aside(lake: Path) -> None:
     for manifest in durable.manifests(lake / "silver_assets.lance"):
         manifest.write_bytes(b"nonsense")
