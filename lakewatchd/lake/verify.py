@@ -48,13 +48,17 @@ def inspect(table: Path, *, is_deep: bool = False) -> Damage | None:
         fragments = {
             fragment.fragment_id: list(_broken(table, fragment, is_deep)) for fragment in dataset.get_fragments()
         }
-        indexes = [name for name, uuids in _indexes(dataset) if not all(_has_files(table, uuid) for uuid in uuids)]
+        indexes = [
+            name
+            for name, uuids in _indexes(dataset)
+            if not all(_has_files(table, uuid) for uuid in uuids) or (is_deep and not _is_readable(dataset, name))
+        ]
     except BaseException as exc:
         return Damage(table.stem, _why(exc), is_closed=True)
     broken = {number: problems for number, problems in fragments.items() if problems}
     if not broken and not indexes:
         return None
-    first = next(iter(broken.values()), [f"an index misses its files: {', '.join(indexes)}"])[0]
+    first = next(iter(broken.values()), [f"an index cannot be read: {', '.join(indexes)}"])[0]
     return Damage(table.stem, first, tuple(broken), tuple(indexes))
 
 
@@ -101,6 +105,16 @@ def unreadable_versions(table: Path) -> list[Path]:
 def _indexes(dataset: Any) -> Iterator[tuple[str, list[str]]]:
     for index in dataset.describe_indices():
         yield index.name, [segment.uuid for segment in index.segments]
+
+
+def _is_readable(dataset: Any, index: str) -> bool:
+    """Reads all of it."""
+    try:
+        dataset.prewarm_index(index)
+    except BaseException as exc:
+        _why(exc)
+        return False
+    return True
 
 
 def _has_files(table: Path, uuid: str) -> bool:
