@@ -260,7 +260,7 @@ def count_directories(
 
 def _nearest(path: Path) -> Path:
     """``path``, or the directory in which it would be made."""
-    return next(place for place in (path, *path.parents) if place.exists())
+    return next(place for place in (path, *path.parents) if os.path.exists(place))  # noqa: PTH110 - raises nothing
 
 
 def _daemon_user(config: Config) -> str:

@@ -87,7 +87,7 @@ def explain(case: Case) -> Explanation:
             return case.told(FileState.GAP, exc.message, next="it is tried again at each rescan", hint=fix)
         if ignored:
             return _ignored(case, ignored)
-        if case.path.is_dir() and not case.path.is_symlink():
+        if look.place.is_directory(case.key.path):
             return _directory(case)
         return asyncio.run(_file(case, look))
 

@@ -78,6 +78,11 @@ def _open(root: Path) -> None:
 
 
 def _write(scratch: Path) -> None:
-    """Made, closed and taken away again: never left behind, never a link followed."""
-    os.close(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600))
+    """Made, closed and taken away again: never left behind, never a link followed, and never a file of somebody."""
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    try:
+        if os.fstat(descriptor).st_size:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), scratch)
+    finally:
+        os.close(descriptor)
     scratch.unlink()

@@ -6,12 +6,13 @@ large as no person deletes unseen comes out only once a person says so.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import IO, Protocol
 
 from lakewatchd.core.asset import Version
 from lakewatchd.sources.coalesce import parent_of
@@ -58,12 +59,14 @@ class Missing:
         self._elsewhere = elsewhere
         self._add_problem = add_problem
         self._trust_empty = trust_empty
+        self._is_cut = False
         self._notes = tempfile.SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115 - see close
         self._added = tempfile.SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115
 
     def close(self) -> None:
-        self._notes.close()
-        self._added.close()
+        for file in (self._notes, self._added):
+            with contextlib.suppress(OSError):  # what could not be written is no matter now
+                file.close()
 
     # --- on the way ------------------------------------------------------------------------------------------
 
@@ -77,16 +80,31 @@ class Missing:
 
     def note_added(self, status: os.stat_result) -> None:
         """A file that was not known: it may be one of the missing, moved."""
-        self._added.write(_likeness(status.st_size, status.st_mtime_ns))
+        self._write(self._added, _likeness(status.st_size, status.st_mtime_ns))
 
     def _note(self, kind: bytes, path: str) -> None:
         """Kind and path, ended by NUL: the one byte that no path holds."""
-        self._notes.write(kind + os.fsencode(path) + b"\0")
+        self._write(self._notes, kind + os.fsencode(path) + b"\0")
+
+    def _write(self, file: IO[bytes], record: bytes) -> None:
+        if not self._is_cut:
+            self._guard(lambda: file.write(record))
+
+    def _guard(self, write: Callable[[], object]) -> None:
+        """Without room for notes nothing is told as removed: the next scan looks again."""
+        try:
+            write()
+        except OSError as exc:
+            self._is_cut = True
+            self._add_problem("", f"what is missing is not told now: {exc.strerror} in {tempfile.gettempdir()}")
 
     # --- at the end ------------------------------------------------------------------------------------------
 
     def __bool__(self) -> bool:
-        return self._notes.tell() > 0
+        for file in (self._notes, self._added):
+            if not self._is_cut:
+                self._guard(file.flush)
+        return not self._is_cut and self._notes.tell() > 0
 
     def paths(self) -> Iterator[str]:
         """Each is looked for now. May be asked again, and then looks again."""

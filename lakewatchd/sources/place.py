@@ -90,10 +90,24 @@ class Place:
         try:
             version = self.version(PathKey(self.root.name, path))
         except OSError as exc:
+            self._require_root()  # a mount that died says so of each file
             raise NotReadable(f"{path_text(path)} cannot be read: {exc.strerror}") from exc
-        if version is None and (health := self.health(check_empty=False)).is_away:
-            raise health.error(self.root.name)
+        if version is None:
+            self._require_root()
         return None if version is None or self.rules.why_ignored(path) is not None else version
+
+    def _require_root(self) -> None:
+        health = self.health(check_empty=False)
+        if health.is_away:
+            raise health.error(self.root.name)
+
+    def is_directory(self, path: str) -> bool:
+        """Never through a link."""
+        try:
+            status = roots.lstat_inside(self.root, path)
+        except OSError:
+            return False
+        return status is not None and stat.S_ISDIR(status.st_mode)
 
     def why_left_out(self, path: str) -> str | None:
         """By what it is, or by rule, with the ignore files as they are now. Raises :class:`NotReadable`."""

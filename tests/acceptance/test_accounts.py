@@ -184,6 +184,10 @@ def test_explain_has_an_answer_for_every_path(daemon: LiveDaemon, tmp_path: Path
     (root / "sub/link").symlink_to(root / "same.txt")
     assert explain(daemon, root / "sub/link")["facts"]["ignored by"] == "symbolic link"
     (root / "sub/link").unlink()
+    make_tree(tmp_path, {"elsewhere/below/a.txt": "not ours"})
+    (root / "sub/way").symlink_to(tmp_path / "elsewhere")
+    assert explain(daemon, root / "sub/way/below")["state"] == "nothing", "no link leads out of the root"
+    (root / "sub/way").unlink()
 
     directory = explain(daemon, root / "sub")
     assert directory["state"] == "directory" and directory["facts"]["indexed"] == "31"

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +23,19 @@ HEAVY = ("lancedb", "lance", "torch", "pyarrow", "numpy", "PIL", "rich", "pyfuse
 
 
 @pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """Where another user may enter: pytest closes its own directories whenever another of it starts."""
+    with tempfile.TemporaryDirectory(prefix="lakewatchd-test-") as base:
+        Path(base).chmod(0o711)
+        yield Path(base)
+
+
+@pytest.fixture
 def config(tmp_path: Path) -> Path:
+    return config_in(tmp_path)
+
+
+def config_in(tmp_path: Path) -> Path:
     path = tmp_path / "lakewatchd.toml"
     path.write_text(
         f'[daemon]\nstate_dir = "{tmp_path}/state"\nruntime_dir = "{tmp_path}/run"\n'
@@ -142,10 +155,9 @@ def test_a_pipe_gets_no_padding(config: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
-def test_who_does_not_own_the_daemon_is_told_who_does(config: Path, tmp_path: Path) -> None:
+def test_who_does_not_own_the_daemon_is_told_who_does(open_directory: Path) -> None:
+    tmp_path, config = open_directory, config_in(open_directory)
     (tmp_path / "state").mkdir(mode=0o700)
-    for place in (tmp_path, *tmp_path.parents[:-2]):
-        place.chmod(place.stat().st_mode | 0o011)
     code = (
         "import grp, os, sys, lakewatchd.cli.main as front, lakewatchd.cli.render, lakewatchd.cli.checks as checks\n"
         "import lakewatchd.daemon.report as report, lakewatchd.config as configs\n"
@@ -159,6 +171,10 @@ def test_who_does_not_own_the_daemon_is_told_who_does(config: Path, tmp_path: Pa
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert f"nobody may not read {tmp_path}/state | it belongs to root: sudo lakewatchd" in done.stdout, done.stderr
     assert "the daemon is root" in done.stdout and "install -d -o nobody" not in done.stdout
+    tmp_path.chmod(0o700)
+    closed = code.replace("configs.load(sys.argv[1])", f"configs.parse({config.read_text()!r}, configs.Path('/x'))")
+    done = subprocess.run([sys.executable, "-c", closed], capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr, done.stderr
 
 
 def test_a_reader_that_leaves_is_no_error(config: Path) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lakewatchd.errors import NotReadable
+from lakewatchd.core.asset import PathKey, Version
+from lakewatchd.errors import NotReadable, RootAway
 from lakewatchd.sources import roots
 from lakewatchd.sources.ignore import IgnoreRules
+from lakewatchd.sources.place import Place
 from lakewatchd.sources.roots import Root
 
 
@@ -113,3 +118,36 @@ def test_nothing_is_reached_through_a_link(tmp_path: Path) -> None:
     assert roots.lstat_inside(root, "way") is not None
     assert roots.lstat_inside(root, "no/x") is None
     assert roots.lstat_inside(root, "") is not None
+
+
+def test_a_mount_that_died_is_away_and_its_files_are_not_unreadable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of its files answers so until the root is looked at again."""
+    place = Place(Root("r", tmp_path), IgnoreRules(tmp_path, ()), Nothing())
+
+    def died(path: object) -> os.stat_result:
+        raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+
+    monkeypatch.setattr(os, "lstat", died)
+    with pytest.raises(NotReadable):
+        place.version_or_away("a.jpg")
+    monkeypatch.setattr(Path, "stat", died)
+    with pytest.raises(RootAway):
+        place.version_or_away("a.jpg")
+
+
+class Nothing:
+    """Nothing is known."""
+
+    def directory(self, root: str, dir: str) -> Mapping[str, Version]:
+        return {}
+
+    def subdirectories(self, root: str, dir: str) -> set[str]:
+        return set()
+
+    def under(self, root: str, dir: str) -> Iterator[PathKey]:
+        return iter(())
+
+    def count(self, root: str) -> int:
+        return 0

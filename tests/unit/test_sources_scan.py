@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from lakewatchd.core.asset import PathKey, Version
 from lakewatchd.core.event import Change, FileEvent
 from lakewatchd.core.job import Priority
 from lakewatchd.errors import RootAway
-from lakewatchd.sources import listing, roots, scan
+from lakewatchd.sources import listing, missing, roots, scan
 from lakewatchd.sources.ignore import SPECIAL, SYMLINK, IgnoreRules
 from lakewatchd.sources.known import ScanOptions, ScanSummary
 from lakewatchd.sources.roots import Root
@@ -397,3 +398,17 @@ def test_only_the_subdirectories_asked_for_are_entered(tmp_path: Path) -> None:
         "new/deep/c.txt",
     }
     assert sorted(asked) == ["new", "new/deep", "old"]
+
+
+def test_without_room_for_notes_nothing_is_told_as_removed(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_tree(lab.base, {f"{n}.jpg": str(n) for n in range(30)})
+    lab.run()
+    for number in range(30):
+        (lab.base / f"{number}.jpg").unlink()
+    make_tree(lab.base, {"new.jpg": "new"})
+    monkeypatch.setattr(missing, "SPOOL_BYTES", 1)
+    monkeypatch.setattr(tempfile, "tempdir", str(lab.base / "no such directory"))
+    assert lab.changes() == {("new.jpg", Change.ADDED)}
+    assert lab.summary is not None and "is not told now" in lab.summary.problems[0].reason
+    monkeypatch.undo()
+    assert len(lab.changes()) == 30

@@ -57,6 +57,15 @@ def test_the_canary_sings_and_leaves_nothing(tmp_path: Path) -> None:
     assert isinstance(canary.sing(tmp_path, "way"), NotAsked) and not (tmp_path / "target").exists()
 
 
+def test_the_canary_takes_no_file_of_somebody(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("words")
+    os.mkfifo(tmp_path / "fifo")
+    assert isinstance(canary.sing(tmp_path, "mine"), NotAsked) and (tmp_path / "mine").read_text() == "words"
+    assert isinstance(canary.sing(tmp_path, "fifo"), NotAsked)
+    (tmp_path / "left").touch()  # by one that was killed
+    assert canary.sing(tmp_path, "left") == Sang() and not (tmp_path / "left").exists()
+
+
 def test_a_silent_canary_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(canary, "_open", lambda root: None)
     assert canary.sing(tmp_path, answer_s=0.05) == Silent("no event came of opening its directory")
