@@ -321,7 +321,7 @@ class TestPowerCut:
             ledger = durable.read_ledger(base / "lake")
             for table in (base / "lake").glob("*.lance"):
                 newest = min((table / "_versions").glob("*.manifest"), key=lambda path: int(path.stem))
-                if durable._version(newest) > ledger.versions[table.stem]:
+                if durable.version_of(newest) > ledger.versions[table.stem]:
                     newest.write_bytes(b"")
 
     async def test_torn_versions_are_dropped_and_acked_rows_kept(
