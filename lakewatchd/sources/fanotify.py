@@ -204,10 +204,11 @@ def ask_helper(helper: Path, root: str, group: int | None, below: bytes) -> int:
         reply, descriptors, _, _ = socket.recv_fds(connection, MAX_REPLY, 1)
     number, _, text = reply.decode("utf-8", "replace").partition(" ")
     if number != "0":
-        raise OSError(int(number or errno.EIO), f"the helper says: {text}" if text else "the helper did not answer")
-    if group is None:
-        (group,) = descriptors
-    return group
+        code = int(number) if number.isdecimal() else errno.EIO
+        raise OSError(code, f"the helper says: {text}" if text else "the helper did not answer")
+    if group is None and not descriptors:  # the kernel drops what a process has no room for
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    return descriptors[0] if group is None else group
 
 
 def _in_words(error: OSError) -> str:

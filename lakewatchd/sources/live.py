@@ -362,7 +362,7 @@ class RootSource:
             files = [event for event in files if event.change is not Change.REMOVED]
             self._scans.request("", Priority.CHANGED)
         else:
-            self._scans.removals_told += removals
+            self._scans.count_told(removals)
         for start in range(0, len(files), BATCH):
             await self._emit(files[start : start + BATCH])
         for event in events:

@@ -191,7 +191,8 @@ class Missing:
         before = self._known_device(directory)
         if here != above_it or before in (0, here):
             return False
-        self._add_problem(directory, "is empty and looks like an unmounted mount point")
+        fix = f"; if its files were deleted: lakewatchd scan {self._root.name} --accept-removals"
+        self._add_problem(directory, "is empty and looks like an unmounted mount point" + fix)
         return True
 
     def _known_device(self, directory: str) -> int:

@@ -68,6 +68,10 @@ class Scanning:
     def request(self, directory: str, priority: Priority, accept_removals: bool = False) -> ScanRequest:
         return (self.sub if directory else self.full).add(directory, priority, accept_removals)
 
+    def count_told(self, removals: int) -> None:
+        """Never more than were heard of: one may also be found out by a look, and must not hide another."""
+        self.removals_told = min(self._buffer.removals, self.removals_told + removals)
+
     async def next_full(self, rng: random.Random) -> ScanRequest:
         """The next scan of all: asked for, or due by itself. Roots do not scan together, so that disks do not."""
         every_s = self._config.rescan_s * rng.uniform(0.75, 1.25)
@@ -85,7 +89,7 @@ class Scanning:
 
     async def run_sub(self, request: ScanRequest) -> None:
         summary = await self._run(request)
-        self.removals_told += summary.removed
+        self.count_told(summary.removed)
         if self._place.is_remote:
             self._unwitnessed += summary.removed
         if summary.held_back:

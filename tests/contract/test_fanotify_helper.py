@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,3 +99,25 @@ def _jobs(daemon: LiveDaemon) -> int:
     with contextlib.closing(sqlite3.connect(f"file:{daemon.state}/queue.db?mode=ro", uri=True)) as queue:
         count: int = queue.execute("SELECT count(*) FROM job").fetchone()[0]
     return count
+
+
+@pytest.mark.parametrize("answer", [b"", b"0", b"nonsense", b"13 no"])
+def test_an_answer_that_is_none_is_an_error_of_the_helper(tmp_path: Path, answer: bytes) -> None:
+    """Also one whose queue was dropped on the way, because this process has no descriptor left."""
+    place = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(str(place))
+        listener.listen()
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(100)
+                if answer:
+                    connection.send(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(OSError):
+            ask_helper(place, "r", None, b"")
+        thread.join()

@@ -106,3 +106,18 @@ async def test_files_that_a_server_says_are_gone_are_judged_by_a_scan(
         assert source.status.problem.startswith("60 files are missing at once") and await known(daemon) == 65
 
     await with_files_known(tmp_path, delete)
+
+
+async def test_files_that_come_and_go_do_not_make_a_later_rm_suspicious(tmp_path: Path) -> None:
+    async def churn(daemon: Daemon, source: RootSource, nas: Path) -> None:
+        for number in range(80):
+            (nas / f"{number}.new").write_text("brief")
+            (nas / f"{number}.new").unlink()
+        await take_in(daemon)
+        source._buffer._limit = 10
+        shutil.rmtree(nas / "d")
+        await take_in(daemon)
+        assert source.status.collapsed > 0
+        assert source.status.problem == "" and await known(daemon) == 5
+
+    await with_files_known(tmp_path, churn)
