@@ -270,7 +270,8 @@ def load(path: str | Path | None = None) -> Config:
     except FileNotFoundError as exc:
         raise ConfigError(f"{source}: no such file", f"write one: cp {packaged('lakewatchd.toml')} {source}") from exc
     except OSError as exc:
-        raise ConfigError(f"{exc.filename}: {exc.strerror}") from exc
+        hint = f"name the file, such as {source}/lakewatchd.toml" if isinstance(exc, IsADirectoryError) else None
+        raise ConfigError(f"{exc.filename}: {exc.strerror}", hint) from exc
     except UnicodeDecodeError as exc:
         raise ConfigError(f"{source}: not UTF-8 text") from exc
 

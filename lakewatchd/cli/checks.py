@@ -73,7 +73,8 @@ def check_roots(config: Config) -> Iterator[Finding]:
         if is_there is None:
             yield Finding(Level.ERROR, about, f"{shown} does not answer", "check the server behind it")
         elif not is_there:
-            yield Finding(Level.ERROR, about, f"{shown} is no directory", f"mount it, or mkdir -p {shown}")
+            fix = "name the directory that holds it" if os.path.lexists(root.path) else f"mount it, or mkdir -p {shown}"
+            yield Finding(Level.ERROR, about, f"{shown} is no directory", fix)
         elif not os.access(root.path, os.R_OK | os.X_OK):
             fix = f"setfacl -R -m u:{_daemon_user(config)}:rX {shown}   (as the owner, or root)"
             yield Finding(Level.ERROR, about, f"{shown} cannot be read by {whoami()}", fix)

@@ -57,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         for scan in listing.scans:
             print(safe(_sentence(scan)).plain)
+            if scan.hint:
+                print(safe(f"  fix: {scan.hint}").plain)
     return 1 if any(scan.problem for scan in listing.scans) else 0
 
 

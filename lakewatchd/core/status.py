@@ -228,6 +228,7 @@ class ScanView:
     removed: int
     duration_s: float
     problem: str = ""
+    hint: str = ""
     held: int = 0
     """Files that are missing all at once and were kept: see ``--accept-removals``."""
 

@@ -133,7 +133,7 @@ def _convert(annotation: Any, value: object) -> Any:
     result = _convert_type(typing.get_args(annotation)[0] if limits else annotation, value)
     for limit in limits:
         if isinstance(limit, Range) and not limit.low <= result <= limit.high:
-            raise ValueError(f"{result:g} is not between {limit.low:g} and {limit.high:g}")
+            raise ValueError(f"{result:.12g} is not between {limit.low:.12g} and {limit.high:.12g}")
         if isinstance(limit, OneOf) and result not in limit.values:
             raise ValueError(f"{result!r} is none of {', '.join(limit.values)}")
         if isinstance(limit, Like) and not re.fullmatch(limit.pattern, result):

@@ -70,7 +70,12 @@ def find(config: Config, text: str) -> tuple[RootConfig, PathKey] | Explanation:
             return root, PathKey(root.name, "" if inside == "." else inside)
     near = max(config.roots, key=lambda root: len(os.path.commonpath([root.path, path])), default=None)
     hint = f"the nearest root is {near.name} at {path_text(str(near.path))}" if near else "no root is configured"
-    hint += f"; to watch it too, add a [[root]] with path = {path_text(str(path.parent))!r} to the configuration"
+    if path.is_relative_to(config.view.mountpoint):
+        hint = "name a file of the view, or its original; if the view is not mounted: lakewatchd mount"
+        return Explanation(path_text(str(path)), (), "is no file that the view shows", OUTSIDE, "nothing", hint)
+    taken = (*(root.path for root in config.roots), config.daemon.state_dir, config.view.mountpoint)
+    if not any(place.is_relative_to(path.parent) for place in taken):
+        hint += f"; to watch it too, add a [[root]] with path = {path_text(str(path.parent))!r} to the configuration"
     return Explanation(path_text(str(path)), (), "lies in no root: it is not watched", OUTSIDE, "nothing", hint)
 
 

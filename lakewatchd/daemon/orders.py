@@ -106,7 +106,7 @@ async def _scan_one(source: RootSource, accept_removals: bool) -> ScanView:
     try:
         done = await source.request_scan(accept_removals=accept_removals)
     except RootAway as exc:
-        return ScanView(source.root.name, 0, 0, 0, 0.0, problem=exc.message)
+        return ScanView(source.root.name, 0, 0, 0, 0.0, problem=exc.message, hint=exc.hint or "")
     changed = done.added + done.modified
     return ScanView(source.root.name, done.seen, changed, done.removed, done.duration_s, held=done.held_back)
 

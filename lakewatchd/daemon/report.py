@@ -40,6 +40,7 @@ from lakewatchd.models.base import Role
 from lakewatchd.models.resolve import Resolved, resolve
 from lakewatchd.queue.database import Database
 from lakewatchd.queue.report import ParkedReason, PendingJob, QueueCounts, QueueReader
+from lakewatchd.queue.retry import EVERYTHING
 from lakewatchd.queue.seen import SeenStore
 from lakewatchd.sources import budget
 from lakewatchd.sources.status import RootStatus
@@ -141,7 +142,7 @@ def _dead_storage(stuck: Mapping[str, int]) -> tuple[Problem, ...]:
 def paused(daemon: Daemon) -> str:
     """What rests, whether a person said so or something it needs is away."""
     by_hand = [f"{scope.reason}; go on with: lakewatchd queue resume" for scope in daemon.paused]
-    missing = [f"{scope}: {reason}" for scope, reason in daemon.pool.paused.items()]
+    missing = [reason if scope == EVERYTHING else f"{scope}: {reason}" for scope, reason in daemon.pool.paused.items()]
     waiting = [f"waiting: {daemon.waits_for}"] if daemon.waits_for else []
     return "; ".join(by_hand + waiting + missing)
 

@@ -143,6 +143,8 @@ class RootSource:
     def waiting(self, path: str) -> str:
         """Whether a change of the file was heard of and is not in the queue yet, in words. From any thread."""
         since = self._settler.waiting_s(PathKey(self.root.name, path))
+        if since is not None and self._emit.problem is not None:
+            return self._emit.problem.reason
         if since is not None:
             return f"changed {since:.0f} s ago; it is taken up once its size and time stand still"
         return "changed just now" if self._buffer.holds(path) else ""
@@ -250,6 +252,8 @@ class RootSource:
 
     async def _serve(self, health: RootHealth) -> RootHealth:
         """The root is there. Returns what is wrong once it is not."""
+        if self._health.is_away:
+            _log.info("the root is there again", extra={"root": self.root.name})
         self._place.identity, self._health = health.identity, health
         self._settler = Settler(self.root.name, self._config, self._place.version, self._clock)
         self._barrier.restart()
@@ -282,7 +286,10 @@ class RootSource:
             self._poller.close()
 
     def _go_away(self, health: RootHealth) -> None:
-        self._health = health
+        before, self._health = self._health, health
+        if health.is_away and health.reason != before.reason:
+            message = "the root is away, its files are kept: it %s; %s"
+            _log.warning(message, health.reason, health.hint, extra={"root": self.root.name})
         if health.is_away:
             self._decided.set()
             self._fail_waiting(self._away_error(), keep_accepting=True)
@@ -348,6 +355,7 @@ class RootSource:
                 self._settler.add(event)
             self._barrier.drained(self._settler)
             await self._pass_on(await self._workers["settle"].run(self._settler.due))
+            self._settler.delivered()
             self._settle_stats = self._settler.stats
             self._barrier.passed(self._settler)
 

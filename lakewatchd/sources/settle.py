@@ -68,6 +68,7 @@ class Settler:
         self._clock = clock
         self._limit = max(2, limit or config.buffer_events)
         self._entries: dict[PathKey, _Entry] = {}
+        self._leaving: dict[PathKey, _Entry] = {}
         self._heap: list[tuple[float, int, PathKey]] = []
         self._dirty: dict[str, _Entry] = {}
         self._groups = Groups()
@@ -97,8 +98,11 @@ class Settler:
             self._collapse(now)
 
     def waiting_s(self, key: PathKey) -> float | None:
-        """For how long a change of the path has been waiting here; None if none is."""
-        entry = self._entries.get(key)
+        """For how long a change of the path has been waiting, here or for :meth:`delivered`; None if none is.
+
+        From any thread.
+        """
+        entry = self._entries.get(key) or self._leaving.get(key)
         return None if entry is None else self._clock.monotonic() - entry.since
 
     def is_dirty(self, path: str) -> bool:
@@ -129,6 +133,10 @@ class Settler:
         self._shrink_heap()
         passed.sort(key=lambda event: event.change is Change.REMOVED)
         return passed + self._due_dirty(now)
+
+    def delivered(self) -> None:
+        """What came out of :meth:`due` is where it cannot be lost: it waits no more."""
+        self._leaving.clear()
 
     def next_due(self) -> float | None:
         """When to call :meth:`due` again (monotonic); None when nothing waits."""
@@ -207,14 +215,18 @@ class Settler:
         """The quiet path and all that waited for it; nothing while it waits itself."""
         entry.event = event
         if entry.group is None or event.change is Change.REMOVED:
-            return [self._entries.pop(event.key).event]
+            return [self._release(event.key)]
         self._groups.rest(entry.group, event.key)
         if entry.held_until is None:
             entry.held_until = now + self._config.settle_group_s
         if self._groups.stirs(entry.group) and now < entry.held_until:
             entry.due_at = entry.held_until
             return []
-        return [self._entries.pop(key).event for key in self._groups.take(entry.group)]
+        return [self._release(key) for key in self._groups.take(entry.group)]
+
+    def _release(self, key: PathKey) -> FileEvent:
+        self._leaving[key] = self._entries[key]  # first: who asks meanwhile must find it in one of them
+        return self._entries.pop(key).event
 
     def _shrink_heap(self) -> None:
         """Entries that were put off or collapsed leave old times behind; keep those from piling up."""

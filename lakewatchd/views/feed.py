@@ -41,6 +41,7 @@ class Feed(Protocol):
     def changes(self, revision: int) -> AsyncIterator[Changes]:
         """At least one part; all say the same revision. From revision 0 the answer is full.
 
-        Raises ``TransientError`` or ``PauseError`` when the lake is not to be had now.
+        Raises ``TransientError`` or ``PauseError`` when the lake is not to be had now, ``LakeDamaged`` when a person
+        has to repair it.
         """
         ...

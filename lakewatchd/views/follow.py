@@ -64,10 +64,15 @@ class Follower:
         return self._failures > 0
 
     async def refresh(self, forget: Forget | None = None) -> bool:
-        """Take in what is new, calling ``forget`` after each step. False when the lake is not to be had just now."""
+        """Take in what is new, calling ``forget`` after each step. False when the lake is not to be had just now.
+
+        Raises ``LakeDamaged`` only before anything is shown: later, what is shown stays, until it is repaired.
+        """
         try:
             revision = await self._read(forget)
-        except (errors.TransientError, errors.PauseError) as exc:
+        except (errors.TransientError, errors.PauseError, errors.LakeDamaged) as exc:
+            if isinstance(exc, errors.LakeDamaged) and not (self.revision or self.tree.catalog.assets):
+                raise
             self._say_failed(exc)
             return False
         self._say_recovered()

@@ -196,6 +196,10 @@ def test_explain_has_an_answer_for_every_path(daemon: LiveDaemon, tmp_path: Path
     assert "no such file" in explain(daemon, root / "never.txt")["verdict"]
     outside = explain(daemon, tmp_path / "x")
     assert outside["state"] == "outside" and f"the nearest root is nas at {root}" in outside["hint"]
+    assert "[[root]]" in outside["hint"]
+    assert "[[root]]" not in explain(daemon, root.parent / "x")["hint"], "roots must lie apart"
+    in_view = explain(daemon, daemon.base / "mnt" / "by-tag")
+    assert in_view["state"] == "outside" and "[[root]]" not in in_view["hint"], "a view is never watched"
 
     (root / "brief.txt").write_text("here and gone\n")
     daemon.wait_idle()

@@ -146,7 +146,10 @@ async def test_a_half_written_file_at_the_start_settles_first(base: Path, lake: 
             assert lake.changes("half.jpg") == [Change.ADDED]
 
 
-async def test_an_unmounted_root_pauses_and_comes_back(base: Path, lake: Lake) -> None:
+async def test_an_unmounted_root_pauses_and_comes_back(
+    base: Path, lake: Lake, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     async with alive(base, lake) as source:
         await source.wait_caught_up()
         base.rename(base.parent / "aside")
@@ -162,6 +165,8 @@ async def test_an_unmounted_root_pauses_and_comes_back(base: Path, lake: Lake) -
         await source.wait_caught_up()
         assert set(lake.files) == {"a.jpg", "d/b.jpg", "meanwhile.jpg"}
         assert all(event.change is not Change.REMOVED for event in lake.events)
+    told = [line for line in caplog.messages if "root is" in line]
+    assert "away" in told[0] and f"mount {base}" in told[0] and "there again" in told[-1]
 
 
 async def test_a_root_that_vanishes_during_a_scan_says_so_once(base: Path, lake: Lake) -> None:

@@ -41,7 +41,10 @@ def test_no_root_and_a_root_that_is_not_there(config: Config, tmp_path: Path) ->
     assert none.level is Level.ERROR and "[[root]]" in none.fix
     gone = dataclasses.replace(config, roots=(RootConfig("a", tmp_path / "evil\nname"),))
     finding = worst(checks.check_roots(gone))
-    assert finding.level is Level.ERROR and "evil\\u000aname" in finding.text
+    assert finding.level is Level.ERROR and "evil\\u000aname" in finding.text and "mkdir" in finding.fix
+    (tmp_path / "file").touch()
+    finding = worst(checks.check_roots(dataclasses.replace(config, roots=(RootConfig("a", tmp_path / "file"),))))
+    assert finding.level is Level.ERROR and "mkdir" not in finding.fix
 
 
 def test_state_open_to_anybody(config: Config) -> None:

@@ -78,7 +78,7 @@ pth = "/x"
         "2: unknown key 'drain'; did you mean 'drain_s'?",
         "3: log_level: 'loud' is none of debug, info, warning, error",
         "6: settle_s: a number is expected, not 'soon'",
-        "7: rescan_s: 1e+09 is not between 0 and 2.592e+06",
+        "7: rescan_s: 1000000000 is not between 0 and 2592000",
         "8: unknown key 'wach'; did you mean 'watch'?",
         "11: path: 'srv' is relative; write it from / or from ~/",
         "12: name is missing",

@@ -266,3 +266,15 @@ def test_the_buffer_wakes_once_per_drain() -> None:
     assert [e.change for e in buffer.drain()] == [Change.ADDED]
     buffer.add(event("b"))
     assert len(wakes) == 2 and buffer.seen == 3
+
+
+def test_what_came_out_waits_until_it_is_delivered() -> None:
+    settler, disk, clock = make()
+    disk.write("a", 10)
+    settler.add(event("a", is_closed=True))
+    settler.due()
+    clock.advance(1)
+    assert [each.key.path for each in settler.due()] == ["a"]
+    assert settler.waiting_s(PathKey("r", "a")) == 1.0, "in no queue yet: it would look lost"
+    settler.delivered()
+    assert settler.waiting_s(PathKey("r", "a")) is None

@@ -13,7 +13,7 @@ import pytest
 
 from lakewatchd.config import RootConfig, ViewConfig
 from lakewatchd.core.asset import AssetId, Kind, PathKey, Version
-from lakewatchd.errors import Busy, ConfigError
+from lakewatchd.errors import Busy, ConfigError, LakeDamaged
 from lakewatchd.lake.rows import GoldRow, OccurrenceRow, Presence
 from lakewatchd.views import mount
 from lakewatchd.views.catalog import Asset, File
@@ -140,6 +140,17 @@ async def test_an_answer_cut_short_is_asked_for_again() -> None:
     assert not await follower.refresh()
     assert await follower.refresh() and shown(follower) == {b"a", b"b"}
     assert feed.asked == [0, 0]
+
+
+async def test_a_view_outlives_a_damaged_lake_and_its_repair() -> None:
+    damaged = LakeDamaged("lake.json is missing")
+    feed = Script([Part(5, True, (place("a"),))], [damaged], [Part(6, False, (place("b"),))], [damaged])
+    follower = Follower(feed)
+    assert await follower.refresh()
+    assert not await follower.refresh() and follower.is_behind and shown(follower) == {b"a"}
+    assert await follower.refresh() and shown(follower) == {b"a", b"b"}
+    with pytest.raises(LakeDamaged):
+        await Follower(feed).refresh()  # nothing to show: an empty view would lie
 
 
 async def test_a_younger_lake_is_another_lake() -> None:
