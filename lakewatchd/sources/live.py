@@ -214,7 +214,7 @@ class RootSource:
             canary_failures=ears.canary_failures,
             left_behind=self.left_behind,
             problem=problem.reason if problem else "",
-            hint=problem.hint if problem else "",
+            hint=self._health.hint or (problem.hint if problem else ""),
         )
 
     @property

@@ -155,6 +155,7 @@ async def test_an_unmounted_root_pauses_and_comes_back(
         base.rename(base.parent / "aside")
         base.mkdir()  # the bare mount point
         await until(lambda: source.status.state is RootState.AWAY)
+        assert source.status.hint == f"mount {base} again", "the operator sees it in `lakewatchd status`"
         for call in (source.look("a.jpg"), source.request_scan(), source.wait_caught_up()):
             with pytest.raises(RootAway):
                 await call
