@@ -27,7 +27,7 @@ from pathlib import Path
 from lakewatchd.config import LakeConfig
 from lakewatchd.core.clock import Clock, SystemClock
 from lakewatchd.core.pulse import Pulse
-from lakewatchd.errors import Busy, FatalError, LakewatchError, PauseError
+from lakewatchd.errors import AssetError, Busy, FatalError, LakeDamaged, LakewatchError
 from lakewatchd.lake import codec, durable, schema
 from lakewatchd.lake.group import Group, bytes_in
 from lakewatchd.lake.lance_errors import translated
@@ -225,14 +225,18 @@ class LakeWriter:
     # --- what ---------------------------------------------------------------------------------------------
 
     async def _commit(self, waiting: Sequence[Waiting]) -> None:
-        """Write the group; if that fails for another reason than room, each batch alone: only the guilty fails."""
+        """Write the group; if Lance does not like it, each batch alone: only the guilty fails.
+
+        A disk that failed to write is no batch's fault and is not asked again: the kernel tells of it once, a second
+        sync succeeds without what was lost.
+        """
         error: LakewatchError | None = FatalError("the lake's writer was stopped")
         try:
             await self._write_despite_others(Group.of(item.batch for item in waiting))
             error = None
         except LakewatchError as exc:
             error = exc
-            if len(waiting) > 1 and not isinstance(exc, PauseError | Busy):
+            if len(waiting) > 1 and isinstance(exc, AssetError | LakeDamaged):
                 for item in waiting:
                     await self._commit([item])
         finally:
@@ -303,10 +307,13 @@ class LakeWriter:
     async def _make_durable(self, revision: int | None = None) -> None:
         versions = await self._store.versions()
         self._ledger = replace(self._ledger, versions=versions, revision=revision or self._ledger.revision)
-        with translated("syncing the lake"):
-            if self._sync:
-                await asyncio.to_thread(self._syncer.sync)
-            await asyncio.to_thread(durable.write_ledger, self._store.directory, self._ledger, sync=self._sync)
+        try:
+            with translated("syncing the lake"):
+                if self._sync:
+                    await asyncio.to_thread(self._syncer.sync)
+                await asyncio.to_thread(durable.write_ledger, self._store.directory, self._ledger, sync=self._sync)
+        except LakeDamaged as exc:
+            raise FatalError(exc.message, "look after the disk (dmesg); what was not confirmed is done again") from exc
 
     async def _between_groups(self, chore: Callable[[], Awaitable[None]]) -> None:
         if self._is_stopping:

@@ -442,3 +442,28 @@ async def test_who_has_much_waits_until_it_is_written(tmp_path: Path, monkeypatc
         writer.submit(batch(3))
         await writer.room()  # who gave up frees its room too
         assert writer._unwritten_bytes == 0
+
+
+@pytest.mark.parametrize("step", ["sync", "ledger"])
+async def test_a_disk_that_fails_to_write_is_not_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """The kernel tells of a failed write once: a second sync would succeed without what was lost."""
+    calls = 0
+
+    def fail(*_args: object, **_options: object) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    async with lake(tmp_path) as writer:
+        await writer.submit(batch(0))
+        if step == "sync":
+            monkeypatch.setattr(durable.Syncer, "sync", fail)
+        else:
+            monkeypatch.setattr(durable, "write_ledger", fail)
+        outcomes = await asyncio.gather(*(writer.submit(batch(n)) for n in (1, 2)), return_exceptions=True)
+        assert all(isinstance(outcome, FatalError) for outcome in outcomes)
+        assert calls == 1
+        monkeypatch.undo()
