@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
@@ -13,12 +14,12 @@ from lakewatchd.core.job import JobState
 from lakewatchd.core.nearest import did_you_mean
 from lakewatchd.core.status import Explanation, ScanListing, ScanView
 from lakewatchd.core.wire import to_json
-from lakewatchd.daemon import report
+from lakewatchd.daemon import repair, report
 from lakewatchd.daemon.accounts import Accounts, Insider
 from lakewatchd.daemon.explain import Case, explain, find
 from lakewatchd.daemon.parts import Daemon
 from lakewatchd.daemon.reload import reload
-from lakewatchd.errors import LakewatchError, RootAway
+from lakewatchd.errors import LakewatchError, PauseError, QueueDamaged, RootAway, TransientError
 from lakewatchd.sources.live import RootSource
 from lakewatchd.sources.worker import Worker
 from lakewatchd.stages import index, ingest
@@ -26,6 +27,8 @@ from lakewatchd.stages import index, ingest
 Order = Callable[[Daemon, Json], Coroutine[Any, Any, Json]]
 
 IDLE_POLL_S = 0.05
+AUDIT_LOOK_S = 5.0
+"""How long an audit looks for damage in the queue's file."""
 EXPLAIN_S = 25.0
 
 
@@ -56,11 +59,25 @@ def table(daemon: Daemon, reporter: report.Reporter, accounts: Accounts) -> Mapp
 
     async def audit(args: Json) -> Json:
         names, limit = _roots(daemon, args), max(0, int(args.get("limit", 100)))
+        with contextlib.suppress(PauseError, TransientError):
+            await asyncio.to_thread(repair.look_at_queue, daemon.config, AUDIT_LOOK_S)
         answer: Json = to_json(await accounts.audit(names, limit, orphans=args.get("root") is None))
         return answer
 
     bound = {name: bind(order) for name, order in orders.items()}
-    return {"status": status, "wait_idle": wait_idle, "audit": audit, **bound}
+    found = {"status": status, "wait_idle": wait_idle, "audit": audit, **bound}
+    return {name: _telling_of_damage(daemon, handler) for name, handler in found.items()}
+
+
+def _telling_of_damage(daemon: Daemon, handler: Handler) -> Handler:
+    async def tell(args: Json) -> Json:
+        try:
+            return await handler(args)
+        except QueueDamaged as exc:
+            daemon.queue_damage.put_nowait(exc)
+            raise
+
+    return tell
 
 
 def _to_its_end(order: Order) -> Order:

@@ -23,7 +23,7 @@ from lakewatchd.core.status import Problem
 from lakewatchd.daemon.patience import patiently
 from lakewatchd.daemon.watched import Watched
 from lakewatchd.daemon.wiring import QueueThread, jobs
-from lakewatchd.errors import FatalError
+from lakewatchd.errors import FatalError, QueueDamaged
 from lakewatchd.lake.reader import LakeReader
 from lakewatchd.lake.tables import LakeWriter
 from lakewatchd.media.sandbox import Decoders
@@ -69,6 +69,8 @@ class Daemon:
     """What the start, or a reload, needs and cannot have yet: room, or a lock."""
     notes: tuple[Problem, ...] = ()
     """What was put right at this start and a person should know."""
+    queue_damage: asyncio.Queue[QueueDamaged] = field(default_factory=asyncio.Queue)
+    """Found by somebody who only asked: the daemon must end over it all the same."""
     hang_up: asyncio.Event = field(default_factory=asyncio.Event)
     reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
     needs_restart: tuple[str, ...] = ()

@@ -30,6 +30,7 @@ from lakewatchd.errors import OutOfSpace, QueueDamaged, QueueUnusable
 from lakewatchd.lake.mend import mend
 from lakewatchd.lake.rows import OccurrenceRow, Presence
 from lakewatchd.queue import damage
+from lakewatchd.queue.report import QueueReader
 from lakewatchd.queue.store import QueueStore
 from lakewatchd.stages import chunk, ingest, plan
 
@@ -79,6 +80,15 @@ def condemn(config: Config, error: QueueDamaged, clock: Clock) -> None:
         damage.condemn(config.queue_path, error.message, clock.now())
     except OSError as exc:
         raise _unusable(config, exc) from exc
+
+
+def look_at_queue(config: Config, budget_s: float) -> None:
+    """Raises ``QueueDamaged`` if a reader of the file as it is now finds damage within ``budget_s``. Blocks."""
+    reader = QueueReader.open_readonly(config.queue_path)
+    try:
+        reader.check(budget_s)
+    finally:
+        reader.close()
 
 
 def damages(config: Config) -> tuple[Problem, ...]:

@@ -56,6 +56,8 @@ STATUS_S = 2.0
 START_STEP_S = 20.0
 """How often a start that is not done asks for more time, three times as much."""
 PURGE_S = 3600.0
+QUEUE_DOUBT_S, QUEUE_LOOK_S = 60.0, 0.5
+"""How often the queue's file is looked into for damage, and for how long at most: 100 MB take half a second."""
 CLOSE_S = 30.0
 """How long the last commit and the end of the children may take, after running jobs were given drain_s."""
 
@@ -138,6 +140,7 @@ async def _serve(daemon: Daemon, on_ready: Callable[[Daemon], None]) -> None:
             "report": _report(daemon, reporter),
             "watchdog": _feed_watchdog(daemon),
             "purge": _purge(daemon),
+            "queue": _doubt_the_queue(daemon),
             "accounts": accounts.run(),
         }
         side = [tasks.create_task(chore, name=name) for name, chore in chores.items()]
@@ -206,6 +209,17 @@ async def _reload(daemon: Daemon) -> None:
             await reload(daemon)
         except ConfigError as exc:
             _log.error("the configuration is wrong, the old one stays in use: %s", exc.message)
+
+
+async def _doubt_the_queue(daemon: Daemon) -> None:
+    """Look into the queue's file as somebody who opens it anew: the daemon's own pages in memory may be sound while the
+    file is not, and work put there would never come out again. Raises ``QueueDamaged``, which ends the daemon."""
+    while True:
+        with contextlib.suppress(PauseError, TransientError):
+            await asyncio.to_thread(repair.look_at_queue, daemon.config, QUEUE_LOOK_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(QUEUE_DOUBT_S):
+                raise await daemon.queue_damage.get()
 
 
 async def _purge(daemon: Daemon) -> None:

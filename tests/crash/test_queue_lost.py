@@ -53,8 +53,16 @@ def test_a_queue_damaged_while_down_and_one_damaged_while_running_are_made_again
     with daemon:
         daemon.wait_idle()
         assert status(daemon)["roots"][0]["files"] == len(FILES)  # one went, one came
+        for name in ("queue.db", "queue.db-wal"):  # under the daemon, whose pages in memory are sound
+            with (daemon.state / name).open("r+b") as file:
+                file.write(b"torn" * 9999)
+        daemon.run("audit", check=False)  # a reader that opens the file anew
+        assert daemon.process is not None
+        assert daemon.process.wait(60) == 70
+    with daemon:
+        daemon.wait_idle()
         assert [(group["reason"], group["count"]) for group in status(daemon)["parked"]] == [("damaged-media", 1)]
-    assert len(list(daemon.state.glob("queue.db.damaged-*/queue.db"))) == 2
+    assert len(list(daemon.state.glob("queue.db.damaged-*/queue.db"))) == 3
 
 
 @pytest.mark.slow
