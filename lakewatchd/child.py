@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import ctypes
 import json
+import logging
 import os
 import resource
 import signal
@@ -29,6 +30,8 @@ from dataclasses import dataclass, field
 from lakewatchd import errors
 
 Json = dict[str, object]
+
+_log = logging.getLogger(__name__)
 Blob = bytes | bytearray | memoryview
 
 _LENGTH = struct.Struct("!I")
@@ -163,7 +166,7 @@ class Child:
             _write_frame(self._writer.write, {"op": op, "args": args}, blobs)
             await self._writer.drain()
         except OSError as exc:
-            raise errors.WorkerDied(f"{self.module} {await self._how_it_ended()} before {op!r}") from exc
+            raise await self._died(f"before {op!r}") from exc
         return await self._answer(op)
 
     async def _answer(self, doing: str) -> Reply:
@@ -177,7 +180,7 @@ class Child:
                 if self.on_note is not None:
                     self.on_note(header)
         except (OSError, EOFError, ValueError, RecursionError) as exc:
-            raise errors.WorkerDied(f"{self.module} {await self._how_it_ended()} during {doing!r}") from exc
+            raise await self._died(f"during {doing!r}") from exc
         if "error" in header:
             raise _error_from(header)
         return Reply(header, blobs)
@@ -213,6 +216,12 @@ class Child:
             raise
         finally:
             theirs.close()
+
+    async def _died(self, when: str) -> errors.WorkerDied:
+        """Told here, once for each process: callers try again with a new one, and say nothing if that works."""
+        error = errors.WorkerDied(f"{self.module} {await self._how_it_ended()} {when}")
+        _log.warning("a process of ours died: %s", error.message)
+        return error
 
     async def _how_it_ended(self) -> str:
         assert self._process is not None

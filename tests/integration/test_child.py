@@ -105,10 +105,11 @@ async def test_a_hang_ends_at_its_deadline(make_child: MakeChild) -> None:
 
 
 @pytest.mark.parametrize(("op", "words"), [("exit", "status 7"), ("crash", "SIGSEGV"), ("bug", "status 1")])
-async def test_a_death_says_how(make_child: MakeChild, op: str, words: str) -> None:
+async def test_a_death_says_how(make_child: MakeChild, op: str, words: str, caplog: pytest.LogCaptureFixture) -> None:
     child = make_child()
     with pytest.raises(errors.WorkerDied, match=words):
         await child.call(op)
+    assert [words in record.getMessage() for record in caplog.records] == [True], "and the log says it once"
     assert await is_usable(child)
 
 
