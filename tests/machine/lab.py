@@ -240,6 +240,10 @@ def index(path: Path) -> None:
             await orders._wait_idle(daemon)
         except LakewatchError as exc:
             failed.append(exc)
+        # Waiting passes over a root that is away; an oracle must not.
+        away = {name: root.status.reason for name, root in daemon.sources.items() if root.status.reason}
+        if away:
+            failed.append(AssertionError(f"the fresh index could not see {away}"))
         daemon.stopping.set()
 
     tasks: list[asyncio.Task[None]] = []
