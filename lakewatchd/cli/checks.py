@@ -27,7 +27,6 @@ from lakewatchd.sources.ignore import IgnoreRules
 from lakewatchd.sources.roots import Root
 
 FUSE_CONF = Path("/etc/fuse.conf")
-INOTIFY = Path("/proc/sys/fs/inotify")
 COUNT_S = 2.0
 """How long directories are counted. A count that was cut short is a lower bound, and said to be one."""
 ANSWER_S = 4.0
@@ -142,10 +141,9 @@ def check_space(config: Config) -> Iterator[Finding]:
 
 def check_inotify(config: Config) -> Iterator[Finding]:
     """One watch for each directory; the limit is per user and shared with every other program of that user."""
-    try:
-        limit = int((INOTIFY / "max_user_watches").read_text())
-    except OSError as exc:
-        yield Finding(Level.ERROR, "inotify", f"this kernel has none: {exc.strerror}", "roots are rescanned only")
+    limit = budget.limit()
+    if not limit:
+        yield Finding(Level.ERROR, "inotify", "this kernel has none", "roots are rescanned only")
         return
     watched = [root.path for root in config.roots if watch_of(root, config.watch).mode != "poll"]
     counted = within(COUNT_S + ANSWER_S, lambda: count_directories(watched, COUNT_S, config.watch))

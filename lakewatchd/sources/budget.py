@@ -5,20 +5,33 @@ It is one limit for all programs of a user: what others use of it cannot be know
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
-PROC = Path("/proc/sys/fs/inotify/max_user_watches")
+PROC = Path("/proc/sys/fs/inotify")
+PROC_USER = Path("/proc/sys/user")
+"""The same limits of a user namespace, such as that of a container: the smaller holds."""
 PLENTY = 524_288
 TIGHT = 0.8
 """Beyond this share of the limit it is time to raise it."""
 
 
 def limit() -> int:
-    """0 when there is none to know."""
-    try:
-        return int(PROC.read_text())
-    except (OSError, ValueError):
-        return 0
+    """Directories this user may watch; 0 when there is no knowing."""
+    return _least(PROC / "max_user_watches", PROC_USER / "max_inotify_watches")
+
+
+def instances() -> int:
+    """Inotify instances this user may have; 0 when there is no knowing."""
+    return _least(PROC / "max_user_instances", PROC_USER / "max_inotify_instances")
+
+
+def _least(*files: Path) -> int:
+    limits = []
+    for file in files:
+        with contextlib.suppress(OSError, ValueError):
+            limits.append(int(file.read_text()))
+    return min(limits, default=0)
 
 
 def fix(needed: int, allowed: int) -> str:

@@ -13,37 +13,19 @@ import errno
 import os
 import struct
 from collections.abc import Container, Hashable, Iterable
-from pathlib import Path
 
 from lakewatchd import fanotify as fan  # the masks of events are the same
 from lakewatchd.errors import LakewatchError
+from lakewatchd.sources import budget
 from lakewatchd.sources.listener import Heard
 from lakewatchd.sources.watcher import Tier
 
-PROC = Path("/proc/sys/fs/inotify")
-PROC_USER = Path("/proc/sys/user")
-"""The same limits of a user namespace, such as that of a container: the smaller holds."""
 IGNORED, ONLYDIR, DONT_FOLLOW, EXCL_UNLINK, MASK_ADD = 0x8000, 0x100_0000, 0x200_0000, 0x400_0000, 0x2000_0000
 MASK = fan.TREE & ~fan.ONDIR | ONLYDIR | EXCL_UNLINK | DONT_FOLLOW
 _HEAD = struct.Struct("=iIII")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.inotify_add_watch.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32)
-
-
-def watch_budget() -> tuple[int, int]:
-    """The kernel's limits for this user: (directories watched, inotify instances). 0 when unknown."""
-    watches = (PROC / "max_user_watches", PROC_USER / "max_inotify_watches")
-    instances = (PROC / "max_user_instances", PROC_USER / "max_inotify_instances")
-    return _least(*watches), _least(*instances)
-
-
-def _least(*files: Path) -> int:
-    limits = []
-    for file in files:
-        with contextlib.suppress(OSError, ValueError):
-            limits.append(int(file.read_text()))
-    return min(limits, default=0)
 
 
 class InotifyQueue:
@@ -54,7 +36,7 @@ class InotifyQueue:
     def __init__(self) -> None:
         self.descriptor: int = _libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
         if self.descriptor < 0:
-            _, instances = watch_budget()
+            instances = budget.instances()
             raise LakewatchError(
                 f"changes cannot be watched: {os.strerror(ctypes.get_errno())}",
                 f"sudo sysctl fs.inotify.max_user_instances={max(512, instances * 2)}",
@@ -96,13 +78,13 @@ class InotifyQueue:
 
     def explain(self, error: OSError) -> str:
         if error.errno == errno.ENOSPC:
-            return f"the kernel allows {watch_budget()[0]:,}"
+            return f"the kernel allows {budget.limit():,}"
         return error.strerror or str(error)
 
     def hint(self, error: OSError) -> str:
         if error.errno != errno.ENOSPC:
             return ""
-        return f"sudo sysctl fs.inotify.max_user_watches={max(524_288, watch_budget()[0] * 2)}"
+        return f"sudo sysctl fs.inotify.max_user_watches={max(524_288, budget.limit() * 2)}"
 
     def close(self) -> None:
         with contextlib.suppress(OSError):

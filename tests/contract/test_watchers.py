@@ -19,7 +19,7 @@ import pytest
 from lakewatchd import fanotify as fan
 from lakewatchd.core.event import Change, FileEvent
 from lakewatchd.errors import LakewatchError
-from lakewatchd.sources import inotify
+from lakewatchd.sources import budget, inotify
 from lakewatchd.sources.coalesce import Buffer
 from lakewatchd.sources.ignore import IgnoreRules
 from lakewatchd.sources.listener import KernelWatcher
@@ -396,7 +396,7 @@ def test_stopping_in_the_middle_of_a_flood_leaves_nothing_open(base: Path, ears:
 def test_an_overflow_of_the_kernels_queue_makes_the_root_dirty(base: Path, wanted: str) -> None:
     ears = listen_to(base, wanted)
     try:
-        limit = int((inotify.PROC / "max_queued_events").read_text())
+        limit = int((budget.PROC / "max_queued_events").read_text())
         watcher = ears.watcher
         with watcher._lock if isinstance(watcher, KernelWatcher) else watcher._reader._lock:  # type: ignore[attr-defined]
             for i in range(limit + 5000):  # the reader waits; in turns, since the kernel merges what is the same twice
@@ -427,7 +427,7 @@ ears.watcher.stop()
 
 
 def test_the_budget_of_this_machine() -> None:
-    watches, instances = inotify.watch_budget()
+    watches, instances = budget.limit(), budget.instances()
     assert watches > 0 and instances > 0
 
 

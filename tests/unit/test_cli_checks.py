@@ -11,6 +11,7 @@ import pytest
 
 from lakewatchd.cli import checks
 from lakewatchd.config import Config, DaemonConfig, ModelConfig, RootConfig, ViewConfig, WatchConfig
+from lakewatchd.sources import budget
 
 Level = checks.Level
 
@@ -61,7 +62,7 @@ def test_inotify_limit_against_directories(
         (tmp_path / "files" / str(number)).mkdir()
     (tmp_path / "inotify").mkdir()
     (tmp_path / "inotify" / "max_user_watches").write_text(f"{limit}\n")
-    monkeypatch.setattr(checks, "INOTIFY", tmp_path / "inotify")
+    monkeypatch.setattr(budget, "PROC", tmp_path / "inotify")
     (finding,) = checks.check_inotify(config)
     assert finding.level is level
     assert finding.text.startswith(f"5 directories, {limit} watches allowed")
