@@ -8,7 +8,7 @@ The rooms, in the order a file walks them:
 ``media``    bytes -> pixels and text, in child processes with limits
 ``models``   pixels and text -> vectors, tags and objects, in a child process
 ``lake``     rows -> Lance tables; the only writer
-``views``    tables -> folders and answers; read-only
+``views``    tables -> folders; read-only
 
 ``core`` holds the nouns they share, ``daemon`` is the only place that connects them, ``cli`` is the front door.
 Importing this package is cheap: heavy libraries load where they are used.

@@ -3,7 +3,7 @@
 Decoders and models run in such children: a crash, a hang or a memory bomb there is an answer, not an
 accident. Parent and child talk over a socket pair in frames: a length, a JSON header, then raw blobs
 (pixels, thumbnails) as they lie in memory. No pickle: a child that a hostile file has taken over can send
-wrong data, but not code.
+wrong data, but not code. While it works, a child may ask back, and its parent answers.
 
 The invariant: after :meth:`Child.call` returned or raised, the child is either idle or gone and will be
 started afresh by the next call. Gone is mostly dead; a process that waits for storage that does not answer
@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import io
 import json
 import logging
 import os
@@ -24,10 +25,11 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lakewatchd import errors
+from lakewatchd.core import one_thread
 
 Json = dict[str, object]
 
@@ -81,6 +83,10 @@ class Reply:
     blobs: tuple[bytes, ...] = ()
 
 
+Responder = Callable[[Json], Awaitable[Json]]
+"""What answers a child that asks back: ``question -> answer``. It must bound itself, and raise nothing."""
+
+
 @dataclass(slots=True)
 class Child:
     """The parent's end. Starts on the first call; calls queue behind each other.
@@ -91,6 +97,8 @@ class Child:
     module: str
     limits: Limits = Limits()
     env: Mapping[str, str] = field(default_factory=dict)
+    inherits: bool = True
+    """Whether it has the daemon's environment too, where secrets may be; else only what Python needs to start."""
     on_note: Callable[[Json], None] | None = None
     """Called with what the child says while it works, such as the progress of loading a model."""
     pass_fds: tuple[int, ...] = ()
@@ -122,9 +130,15 @@ class Child:
                 await self._start()
 
     async def call(
-        self, op: str, args: Json | None = None, blobs: Sequence[Blob] = (), *, deadline_s: float | None = None
+        self,
+        op: str,
+        args: Json | None = None,
+        blobs: Sequence[Blob] = (),
+        *,
+        deadline_s: float | None = None,
+        responder: Responder | None = None,
     ) -> Reply:
-        """Ask the child to do ``op``.
+        """Ask the child to do ``op``. Where it asks back, ``responder`` answers; the deadline rests meanwhile.
 
         Raises whatever lakewatchd error the child raised, :class:`errors.TimedOut` after ``deadline_s`` (the
         child is killed; ``cpu_s`` tells work from waiting), and :class:`errors.WorkerDied` if it ended on its own.
@@ -132,8 +146,8 @@ class Child:
         async with self._lock:
             done = False
             try:
-                async with asyncio.timeout(deadline_s):
-                    reply = await self._exchange(op, args or {}, blobs)
+                async with asyncio.timeout(deadline_s) as limit:
+                    reply = await self._exchange(op, args or {}, blobs, _resting(responder, limit))
                 done = True
                 return reply
             except TimeoutError as exc:
@@ -157,7 +171,7 @@ class Child:
                     await self._process.wait()
         await self._kill()
 
-    async def _exchange(self, op: str, args: Json, blobs: Sequence[Blob]) -> Reply:
+    async def _exchange(self, op: str, args: Json, blobs: Sequence[Blob], responder: Responder | None) -> Reply:
         if self.pid is None:
             await self._start()
         assert self._writer is not None
@@ -167,17 +181,22 @@ class Child:
             await self._writer.drain()
         except OSError as exc:
             raise await self._died(f"before {op!r}") from exc
-        return await self._answer(op)
+        return await self._answer(op, responder)
 
-    async def _answer(self, doing: str) -> Reply:
-        """The next frame that is not a note."""
-        assert self._reader is not None
+    async def _answer(self, doing: str, responder: Responder | None = None) -> Reply:
+        """The next frame that is neither a note nor a question."""
+        assert self._reader is not None and self._writer is not None
         try:
             while True:
                 header, blobs = await _read_frame(self._reader, self.largest)
-                if "note" not in header:
+                if "ask" in header:
+                    if responder is None:
+                        raise ValueError("a question where none is answered")
+                    _write_frame(self._writer.write, await responder(header), ())
+                    await self._writer.drain()
+                elif "note" not in header:
                     break
-                if self.on_note is not None:
+                elif self.on_note is not None:
                     self.on_note(header)
         except (OSError, EOFError, ValueError, RecursionError) as exc:
             raise await self._died(f"during {doing!r}") from exc
@@ -200,7 +219,8 @@ class Child:
         ours, theirs = socket.socketpair()
         try:
             limits = f"{self.limits.memory_bytes},{self.limits.file_bytes},{self.limits.open_files},{self.limits.nice}"
-            argv = [sys.executable, "-m", self.module, "--child", str(theirs.fileno()), limits, str(os.getpid())]
+            # -P: else a folder named numpy where somebody types a command would be run as that library
+            argv = [sys.executable, "-P", "-m", self.module, "--child", str(theirs.fileno()), limits, str(os.getpid())]
             argv += self.arguments
             self._process = await asyncio.create_subprocess_exec(
                 *argv,
@@ -208,7 +228,7 @@ class Child:
                 stdout=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(), *self.pass_fds),
                 start_new_session=True,  # Ctrl-C in a terminal is for the daemon, which tells its children
-                env={**os.environ, **self.env},
+                env={**one_thread.VARIABLES, **(os.environ if self.inherits else _bare_environment()), **self.env},
             )
             self._reader, self._writer = await asyncio.open_connection(sock=ours, limit=1 << 20)
         except BaseException:
@@ -249,6 +269,30 @@ class Child:
                 await process.wait()
         except TimeoutError:
             self.stuck.append(process)
+
+
+def _resting(responder: Responder | None, limit: asyncio.Timeout) -> Responder | None:
+    """``responder``, while whose work the time of ``limit`` stands still."""
+    if responder is None:
+        return None
+
+    async def answer(question: Json) -> Json:
+        if limit.expired():
+            await asyncio.sleep(0)  # too late: here the timeout ends the call
+        ends, clock = limit.when(), asyncio.get_running_loop().time
+        began = clock()
+        limit.reschedule(None)
+        said = await responder(question)
+        limit.reschedule(ends and ends + clock() - began)
+        return said
+
+    return answer
+
+
+def _bare_environment() -> dict[str, str]:
+    """What tells Python where its modules are, and in which language and time zone the machine speaks."""
+    kept = ("PYTHON", "LD_LIBRARY_PATH", "PATH", "LANG", "LC_", "TZ")
+    return {name: value for name, value in os.environ.items() if name.startswith(kept)}
 
 
 def cpu_s(pid: int | None) -> float:
@@ -296,7 +340,23 @@ class ChildPool:
 Operation = Callable[[Json, tuple[bytes, ...]], tuple[Json, Sequence[Blob]]]
 """``(args, blobs) -> (header, blobs)``; raises lakewatchd errors, which travel to the caller."""
 
-Note = Callable[[Json], None]
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """In the child: who started it, and listens while it works."""
+
+    _connection: socket.socket
+    _stream: io.BufferedReader
+
+    def note(self, note: Json) -> None:
+        """Say something that needs no answer."""
+        _write_frame(self._connection.sendall, {"note": True, **note}, ())
+
+    def ask(self, question: Json) -> Json:
+        """Ask something in the middle of an operation, and wait for the answer."""
+        _write_frame(self._connection.sendall, {"ask": True, **question}, ())
+        answer, _ = _read_frame_sync(self._stream.read)
+        return answer
 
 
 def arguments() -> list[str]:
@@ -304,7 +364,7 @@ def arguments() -> list[str]:
     return sys.argv[5:]
 
 
-def serve(make_operations: Callable[[Note], Mapping[str, Operation]]) -> int:
+def serve(make_operations: Callable[[Parent], Mapping[str, Operation]]) -> int:
     """The child's main loop: limits first, then load, say so, and answer until the parent closes its end."""
     fd, limits, parent = sys.argv[2:5]
     _bind_to(int(parent))
@@ -316,14 +376,14 @@ def serve(make_operations: Callable[[Note], Mapping[str, Operation]]) -> int:
     return 0
 
 
-def _serve(connection: socket.socket, make_operations: Callable[[Note], Mapping[str, Operation]]) -> None:
+def _serve(connection: socket.socket, make_operations: Callable[[Parent], Mapping[str, Operation]]) -> None:
+    stream = connection.makefile("rb")
     try:
-        operations = make_operations(lambda note: _write_frame(connection.sendall, {"note": True, **note}, ()))
+        operations = make_operations(Parent(connection, stream))
     except errors.LakewatchError as exc:
         _write_frame(connection.sendall, _error_header(exc), ())
         return
     _write_frame(connection.sendall, {"ready": True}, ())
-    stream = connection.makefile("rb")
     while True:
         request, blobs = _read_frame_sync(stream.read)
         header, sent = _do(operations, request, blobs)
@@ -361,6 +421,8 @@ def _error_from(header: Json) -> errors.LakewatchError:
     kind = getattr(errors, str(header["error"]), None)
     if not (isinstance(kind, type) and issubclass(kind, errors.LakewatchError)):
         kind = errors.DamagedMedia
+    if issubclass(kind, errors.FatalError):  # no child ends the daemon, whoever has taken it over
+        kind = errors.WorkerDied
     hint = header.get("hint")
     return kind(str(header.get("message")), str(hint) if hint is not None else None)
 

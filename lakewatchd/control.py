@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import logging
 import os
@@ -58,13 +59,7 @@ class ControlServer:
 
     async def start(self) -> None:
         """Raises :class:`errors.AlreadyRunning` if a daemon answers there, :class:`errors.ConfigError` if none can."""
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-            _remove_stale(self.path)
-            listener = _listen(self.path, self.group)
-        except OSError as exc:
-            hint = "set daemon.runtime_dir to a directory this user can write, with a path of under 100 bytes"
-            raise errors.ConfigError(f"cannot listen on {self.path}: {exc}", hint) from exc
+        listener = open_socket(self.path, self.group)
         self._inode = self.path.stat().st_ino
         self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=MAX_REQUEST_BYTES)
 
@@ -167,7 +162,7 @@ def ask(path: Path, op: str, /, *, timeout_s: float | None = 30.0, **args: objec
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(timeout_s)
         try:
-            with _address(path) as address:
+            with address_of(path) as address:
                 connection.connect(address)
             with contextlib.suppress(BrokenPipeError):  # refused before it was heard: the refusal can be read
                 connection.sendall(_encoded({"op": op, "args": args}))
@@ -178,11 +173,37 @@ def ask(path: Path, op: str, /, *, timeout_s: float | None = 30.0, **args: objec
         except PermissionError as exc:
             raise errors.NotReadable(f"{whoami()} may not talk to the daemon at {path}", access_hint(path)) from exc
         except OSError as exc:
-            raise errors.DaemonDown(f"the daemon is not running (nobody listens on {path})", _DOWN_HINT) from exc
+            raise absence(path) from exc
     return _read_answer(line, path)
 
 
 _DOWN_HINT = "systemctl start lakewatchd, or lakewatchd run"
+
+
+@contextlib.contextmanager
+def announced(path: Path) -> Iterator[None]:
+    """For the life of a daemon, which listens on ``path`` only in the middle of it: before and after, who asks hears
+    that it starts or ends. It says so by a lock, which the kernel takes from a process that dies."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # without it, nobody seems to be there
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+            held = stack.enter_context(_announcement(path).open("ab"))
+            fcntl.flock(held, fcntl.LOCK_SH)
+        yield
+
+
+def absence(path: Path) -> errors.DaemonDown:
+    """Why nobody listens on ``path``."""
+    with contextlib.suppress(OSError), _announcement(path).open("rb") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return errors.DaemonDown("the daemon is starting, or stopping", "ask again in some seconds")
+    return errors.DaemonDown(f"the daemon is not running (nobody listens on {path})", _DOWN_HINT)
+
+
+def _announcement(path: Path) -> Path:
+    return path.with_suffix(".lives")
 
 
 def access_hint(path: Path) -> str:
@@ -231,11 +252,27 @@ def _encoded(answer: Json) -> bytes:
     return json.dumps(answer).encode() + b"\n"
 
 
+def open_socket(path: Path, group: str) -> socket.socket:
+    """Listens at ``path``, for the user of this process and for ``group``. Whoever died there before makes room.
+
+    Raises :class:`errors.AlreadyRunning` if somebody answers there, :class:`errors.ConfigError` if it cannot be had.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+        _remove_stale(path)
+        listener = _listen(path, group)
+        listener.listen()  # who comes before somebody answers waits
+        return listener
+    except OSError as exc:
+        hint = "set daemon.runtime_dir to a directory this user can write, with a path of under 100 bytes"
+        raise errors.ConfigError(f"cannot listen on {path}: {exc}", hint) from exc
+
+
 def _remove_stale(path: Path) -> None:
     """Remove a socket whose owner died. Nothing else is ever removed here."""
     if not path.is_socket():
         return
-    with socket.socket(socket.AF_UNIX) as probe, _address(path) as address:
+    with socket.socket(socket.AF_UNIX) as probe, address_of(path) as address:
         probe.settimeout(1.0)
         try:
             probe.connect(address)
@@ -251,7 +288,7 @@ def _listen(path: Path, group: str) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX)
     previous = os.umask(0o117)  # the file is born 0660: at no moment may anybody else connect
     try:
-        with _address(path) as address:
+        with address_of(path) as address:
             listener.bind(address)
         _let_in(path, group)
     except BaseException:
@@ -278,7 +315,7 @@ def _let_in(path: Path, group: str) -> None:
 
 
 @contextlib.contextmanager
-def _address(path: Path) -> Iterator[str]:
+def address_of(path: Path) -> Iterator[str]:
     """``path`` as the kernel takes it: ``sun_path`` has room for 107 bytes, a longer one goes through its directory."""
     if len(os.fsencode(path)) <= 107:
         yield str(path)

@@ -13,12 +13,15 @@
     ├─ PauseError       a resource is away: stop feeding it, spend no attempts
     │  ├─ RootAway            a root is unmounted, empty or unreadable
     │  ├─ OutOfSpace          no room for the lake, the queue or scratch files
+    │  ├─ LakeAway            the bucket that the lake is in does not answer, or refuses
     │  └─ ModelUnavailable    a model cannot be loaded
     ├─ TransientError   try again later, with backoff and jitter, counted
     │  ├─ Busy                held by someone else just now
     │  ├─ TimedOut            took longer than its deadline, perhaps through no fault of the content
-    │  └─ WorkerDied          a child process ended while it worked for us
+    │  ├─ WorkerDied          a child process ended while it worked for us
+    │  └─ ServiceAway         another program that is asked gave no answer
     ├─ DaemonDown       nobody listens on the control socket; exit 3
+    ├─ BadQuery         a question that cannot be answered as it was asked; exit 2
     └─ AssetError       about this content: not retried until the content or the code changes
        ├─ UnsupportedMedia    no decoder for it
        ├─ DamagedMedia        the decoder gave up, crashed or never finished
@@ -85,6 +88,10 @@ class DaemonDown(LakewatchError):
     exit_code = 3
 
 
+class BadQuery(LakewatchError):
+    exit_code = 2
+
+
 class PauseError(LakewatchError):
     pass
 
@@ -95,6 +102,10 @@ class RootAway(PauseError):
 
 class OutOfSpace(PauseError):
     pass
+
+
+class LakeAway(PauseError):
+    usual_hint = "work goes on by itself once the server answers"
 
 
 class ModelUnavailable(PauseError):
@@ -115,6 +126,10 @@ class TimedOut(TransientError):
 
 
 class WorkerDied(TransientError):
+    pass
+
+
+class ServiceAway(TransientError):
     pass
 
 

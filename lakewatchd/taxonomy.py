@@ -25,9 +25,6 @@ from lakewatchd.errors import ConfigError
 
 T = TypeVar("T", "Templates", "Neutral", "Fallback")
 
-SAY = 0.5
-"""A tag with at least this score is said."""
-
 OBJECTS = (
     "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
     "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow", "elephant",
@@ -44,7 +41,9 @@ HINTS = ("screen-size", "panorama")
 """Facts about a picture's frame that a tag can rest on."""
 
 MAX_NAME_BYTES = 64
-_CATEGORY_KEYS = ("looks", "about", "places", "resembles")
+MAX_DEPTH = 4
+"""Words of a tag with its parents, ``animal/pet/dog/terrier``."""
+_CATEGORY_KEYS = ("looks", "about", "places", "resembles", "parent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,11 @@ class TagRule:
     """Topics of a text, to be completed with the template."""
     objects: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
-    """Lower case; words of a file's name."""
+    """Lower case; words of a file's name, of the folders it lies in, or of its title."""
+    synonyms: tuple[str, ...] = ()
+    """Other names of it: whoever says one of them says this tag."""
+    parent: str = ""
+    """What it is a kind of: said whenever this is said. Need not be a tag of the file itself."""
     hint: str = ""
     threshold: Annotated[float, Range(0.05, 0.99)] = 0.5
     """How probable it must be; one half is as calibrated, more says it less often."""
@@ -76,6 +79,8 @@ class Category:
     """Its pictures show surroundings rather than things: these blend into each other, but into little else."""
     resembles: tuple[str, ...] = ()
     """Categories of things that a detector takes for those of this one, having no name for them."""
+    parent: str = ""
+    """Of its tags that name none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +99,14 @@ class Neutral:
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """The category of content that no category fits, by kind."""
+    """The category of content that no category surely fits, by kind."""
 
-    image: str = "photos"
-    video: str = "videos"
-    audio: str = "recordings"
-    document: str = "documents"
-    table: str = "tables"
-    other: str = "other"
+    image: str = "unsorted"
+    video: str = "unsorted"
+    audio: str = "unsorted"
+    document: str = "unsorted"
+    table: str = "unsorted"
+    other: str = "unsorted"
 
     def of(self, kind: Kind) -> str:
         return str(getattr(self, kind.value))
@@ -127,7 +132,15 @@ class Taxonomy:
 
 def parse(path: Path) -> Taxonomy:
     """The taxonomy in ``path``. Raises ``ConfigError`` that lists all problems as ``file:line: problem``."""
-    taxonomy, problems = check(path)
+    return _right(*check(path), path)
+
+
+def of_text(text: str, path: str) -> Taxonomy:
+    """The taxonomy in the text of a file at ``path``. Raises as :func:`parse`."""
+    return _right(*_understood(text), path)
+
+
+def _right(taxonomy: Taxonomy, problems: tuple[TomlProblem, ...], path: Path | str) -> Taxonomy:
     if problems:
         lines = [f"{path}:{problem.line}: {problem.message}" for problem in problems]
         raise ConfigError("\n".join(lines), "lakewatchd taxonomy check lists the problems of the file")
@@ -142,6 +155,10 @@ def check(path: Path) -> tuple[Taxonomy, tuple[TomlProblem, ...]]:
         raise ConfigError(f"{path}: {exc.strerror}", "set tags.taxonomy to a readable file") from exc
     except UnicodeDecodeError as exc:
         raise ConfigError(f"{path}: not UTF-8 at byte {exc.start}", "save the file as UTF-8") from exc
+    return _understood(text)
+
+
+def _understood(text: str) -> tuple[Taxonomy, tuple[TomlProblem, ...]]:
     document = Document(text)
     taxonomy = _Reader(document).taxonomy() if not document.problems else Taxonomy()
     return taxonomy, tuple(sorted(document.problems, key=lambda problem: problem.line))
@@ -194,6 +211,7 @@ class _Reader:
         for category in categories:
             where = ("category", category.name, "resembles")
             self._check_known(category.resembles, tuple(tables), "there is no category", *where)
+        self._check_parents(categories)
         return categories
 
     def _category(self, name: str, table: object) -> Category:
@@ -207,10 +225,17 @@ class _Reader:
         category = self._document.read(Category, plain, *where, default=Category(name)) or Category(name)
         self._check_texts("looks", category.looks, *where, "looks")
         self._check_texts("about", category.about, *where, "about")
+        if category.parent:
+            self._check_name(category.parent, *where, "parent")
         if not isinstance(tags, dict):
             self._complain(f"tags: write [category.{name}.tags]", *where, "tags")
             tags = {}
-        return dataclasses.replace(category, tags=tuple([self._tag(name, tag, rule) for tag, rule in tags.items()]))
+        rules = [self._tag(name, tag, rule) for tag, rule in tags.items()]
+        heirs = [
+            rule if rule.parent or rule.name == category.parent else dataclasses.replace(rule, parent=category.parent)
+            for rule in rules
+        ]
+        return dataclasses.replace(category, tags=tuple(heirs))
 
     def _tag(self, category: str, name: str, rule: object) -> TagRule:
         where = ("category", category, "tags", name)
@@ -222,10 +247,15 @@ class _Reader:
             self._complain("unknown key 'name'; a tag is named by what stands before the =", *where)
             rule = {key: value for key, value in rule.items() if key != "name"}
         tag = self._document.read(TagRule, rule, *where, default=TagRule(name)) or TagRule(name)
-        for key in ("looks", "about", "objects", "words"):
+        for key in ("looks", "about", "objects", "words", "synonyms"):
             self._check_texts(key, getattr(tag, key), *where, key)
         self._check_known(tag.objects, OBJECTS, "the detector knows no", *where, "objects")
         self._check_known((tag.hint,) if tag.hint else (), HINTS, "there is no hint", *where, "hint")
+        for synonym in tag.synonyms:
+            self._check_name(synonym, *where, "synonyms")
+            self._check_unique(synonym, category, *where, "synonyms")
+        if tag.parent:
+            self._check_name(tag.parent, *where, "parent")
         return dataclasses.replace(tag, words=tuple(word.lower() for word in tag.words))
 
     def _check_unique(self, name: str, category: str, *where: str) -> None:
@@ -233,6 +263,18 @@ class _Reader:
         if folder in self._seen:
             self._complain(f"tag {name!r} is already in category {self._seen[folder]!r}", *where)
         self._seen.setdefault(folder, category)
+
+    def _check_parents(self, categories: Iterable[Category]) -> None:
+        """No tag is, by way of its parents, a kind of itself, nor of too much."""
+        tags = {tag.name: (category.name, tag.parent) for category in categories for tag in category.tags}
+        for name, (category, above) in tags.items():
+            line = [name]
+            while above and above not in line and len(line) <= MAX_DEPTH:
+                line.append(above)
+                above = tags.get(above, ("", ""))[1]  # noqa: PLW2901 - one step up
+            if above in line or len(line) > MAX_DEPTH:
+                problem = "it is a kind of itself" if above in line else f"more than {MAX_DEPTH} words in a line"
+                self._complain(f"parent: {problem}: {' < '.join(line)}", "category", category, "tags", name)
 
     def _check_known(self, values: Iterable[str], known: tuple[str, ...], complaint: str, *where: str) -> None:
         for value in values:
@@ -255,11 +297,15 @@ class _Reader:
         self._document.complain(message, *where)
 
 
+_UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+"""Categories of characters that show nothing, or begin a line."""
+
+
 def name_fault(name: str) -> str | None:
     """Why ``name`` cannot name a folder that every file manager and share can show; None if it can."""
     if not name or name != name.strip() or name.endswith("."):
         return "is empty, or begins or ends with a space or dot"
-    if name[0] in "+-." or any(char in '/\\:*?"<>|' or unicodedata.category(char)[0] == "C" for char in name):
+    if name[0] in "+-." or any(char in '/\\:*?"<>|' or unicodedata.category(char) in _UNSEEN for char in name):
         return "has a character that a folder's name or the tag command cannot have"
     if len(name.encode()) > MAX_NAME_BYTES:
         return f"is longer than {MAX_NAME_BYTES} bytes"

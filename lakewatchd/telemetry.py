@@ -29,7 +29,13 @@ _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069
 
 def one_line(text: str) -> str:
     """``text`` as one printable line; what is unsafe becomes ``\\xHH`` or ``\\uHHHH``."""
-    return _UNSAFE.sub(lambda char: f"\\x{ord(char[0]):02x}" if char[0] < "\x80" else f"\\u{ord(char[0]):04x}", text)
+    return _UNSAFE.sub(_escaped, text)
+
+
+def _escaped(char: re.Match[str]) -> str:
+    code = ord(char[0])
+    is_byte = 0xDC80 <= code <= 0xDCFF  # of a file name that is no text
+    return f"\\x{code & 0xFF:02x}" if code < 0x80 or is_byte else f"\\u{code:04x}"
 
 
 # --- logging -----------------------------------------------------------------------------------------------
@@ -47,6 +53,7 @@ def set_up_logging(level: str = "info", *, stream: TextIO | None = None) -> None
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells of each request
     logging.captureWarnings(True)
 
 
@@ -171,6 +178,10 @@ class LoopLag:
         self._lags_s.append(max(0.0, lag_s))
         while len(self._lags_s) > self.window_s / self.interval_s:
             self._lags_s.popleft()
+
+    def forget(self) -> None:
+        """From now on."""
+        self._lags_s.clear()
 
     @property
     def max_ms(self) -> float:

@@ -48,7 +48,7 @@ def make_tree(base: Path, files: Mapping[str, bytes | str]) -> Path:
     return base
 
 
-def wait_until(condition: Callable[[], T], timeout_s: float = 30.0, what: str = "") -> T:
+def wait_until(condition: Callable[[], T], timeout_s: float = 60.0, what: str = "") -> T:
     """Poll ``condition`` until it is true; its last value is returned, or ``AssertionError`` after ``timeout_s``."""
     deadline = time.monotonic() + timeout_s
     while not (value := condition()):
@@ -56,6 +56,22 @@ def wait_until(condition: Callable[[], T], timeout_s: float = 30.0, what: str = 
             raise AssertionError(f"not within {timeout_s:g} s: {what or condition}")
         time.sleep(0.02)
     return value
+
+
+WITHOUT_MODELS = '[models]\nimage_text = "off"\ntext = "off"\ndetector = "off"\nspeech = "off"\nocr = "off"\n'
+"""For what does not depend on models: a start takes a second instead of six."""
+
+
+def config_text(
+    base: Path, root: Path | None = None, settings: str = "", *, root_name: str = "nas", daemon_settings: str = ""
+) -> str:
+    """TOML of a daemon with one root (``base/nas`` unless told), everything of its own below ``base``, and ``settings``
+    as its last sections."""
+    return (
+        f'[[root]]\nname = "{root_name}"\npath = "{root or base / "nas"}"\n\n'
+        f'[daemon]\nstate_dir = "{base / "state"}"\nruntime_dir = "{base / "run"}"\n{daemon_settings}\n\n'
+        f'[view]\nmountpoint = "{base / "mnt"}"\n\n{settings}'
+    )
 
 
 @dataclass(slots=True)
@@ -93,11 +109,12 @@ class LiveDaemon:
         self.state.mkdir(exist_ok=True)
         if self.models is not None and not (self.state / "models").exists():
             (self.state / "models").symlink_to(self.models)
-        self.config.write_text(
-            f'[[root]]\nname = "{self.root_name}"\npath = "{self.root}"\n\n'
-            f'[daemon]\nstate_dir = "{self.state}"\nruntime_dir = "{self.base / "run"}"\n{self.daemon_settings}\n\n'
-            f'[view]\nmountpoint = "{self.base / "mnt"}"\n\n{self.settings}'
+        self.config.touch(mode=0o600)  # it may hold secrets
+        settings = self.settings + ("" if "[web]" in self.settings else "\n\n[web]\nenabled = false\n")
+        text = config_text(
+            self.base, self.root, settings, root_name=self.root_name, daemon_settings=self.daemon_settings
         )
+        self.config.write_text(text)
 
     def start(self, *, wait: bool = True) -> LiveDaemon:
         self.write_config()
@@ -111,7 +128,7 @@ class LiveDaemon:
         )
         log.close()
         if wait:
-            wait_until(self._answers, 60, f"daemon answers; log:\n{self.log}")
+            wait_until(self._answers, 120, "the daemon answers")
         return self
 
     def _answers(self) -> bool:
@@ -136,14 +153,15 @@ class LiveDaemon:
             raise AssertionError(f"{args} -> {done.returncode}\n{done.stdout}{done.stderr}\nlog:\n{self.log}")
         return done
 
-    def wait_idle(self, timeout_s: float = 180) -> None:
-        self.run("status", "--wait", timeout_s=timeout_s)
+    def wait_idle(self, timeout_s: float = 300) -> None:
+        """As ``lakewatchd status --wait``: all that lies there now is indexed or parked."""
+        self.ask("wait_idle", timeout_s)
 
     def stop(self) -> int:
         """SIGTERM, then the exit status."""
         assert self.process is not None
         self.process.terminate()
-        return self.process.wait(60)
+        return self.process.wait(120)
 
     def kill(self) -> None:
         """``kill -9``."""

@@ -30,7 +30,7 @@ from lakewatchd.config import Config, DaemonConfig, RootConfig, ViewConfig
 from lakewatchd.control import ask
 from lakewatchd.core.status import Status
 from lakewatchd.errors import AlreadyRunning, DaemonDown, LakewatchError
-from lakewatchd.views import mount
+from lakewatchd.views.mounted import mountpoint
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 READY_S = 120.0
@@ -76,7 +76,9 @@ def show(config: Config, *, once: bool) -> int:
     begun, begun_at = time.monotonic(), time.time()
     with daemon(config) as indexer, view(config, keep=once) as viewer:  # both start at the same time
         wait_ready(config, "run", indexer, lambda: answers(config))
+        forget_other(config)
         wait_ready(config, "mount", viewer, lambda: is_shown(config))
+        print(f"The view fills while files are read: ls {shlex.quote(str(config.view.mountpoint))}", flush=True)
         status = wait_indexed(config)
         wait_shown(config, sum(root.files for root in status.roots))
         seconds = time.monotonic() - begun
@@ -84,6 +86,8 @@ def show(config: Config, *, once: bool) -> int:
         print(f"\n{summary(config, status, begun_at)}; {seconds:.1f} s.")
         where_to_look(config)
         if not once:
+            if status.web:
+                print(f"\nThe gallery, for a browser on this machine: {status.web}")
             print("\nDrop files into the directory and watch them appear. Ctrl-C stops everything.", flush=True)
             return watch(config, indexer)
     print(f"\nThe view stays mounted; nothing is indexed any more. To end it: {CHECKOUT / 'scripts/quickstart'} --stop")
@@ -92,9 +96,9 @@ def show(config: Config, *, once: bool) -> int:
 
 def stop_view(place: Path) -> int:
     lake = place / "lake"
-    if not mount.is_ours(lake):
+    if not mountpoint.is_ours(lake):
         print(f"nothing is mounted at {lake}")
-    elif not mount.unmount(lake):  # its process ends by that
+    elif not mountpoint.unmount(lake):  # its process ends by that
         raise LakewatchError(f"{lake} cannot be unmounted", f"run: fusermount3 -u -z {shlex.quote(str(lake))}")
     else:
         print(f"unmounted {lake}")
@@ -140,7 +144,7 @@ def write_config(place: Path, directory: Path) -> Config:
             path.mkdir(mode=0o750, parents=True, exist_ok=True)
     file = place / "lakewatchd.toml"
     text = f"# Written by scripts/quickstart of lakewatchd {__version__}\n{configs.to_toml(config)}"
-    if mount.is_ours(config.view.mountpoint) and (not file.exists() or file.read_text(encoding="utf-8") != text):
+    if mountpoint.is_ours(config.view.mountpoint) and (not file.exists() or file.read_text(encoding="utf-8") != text):
         stop_view(place)
     file.write_text(text, encoding="utf-8")
     return configs.load(file)  # checks it as it would be checked for anybody
@@ -184,8 +188,8 @@ def view(config: Config, *, keep: bool) -> Iterator[Process | None]:
         if not (is_done and keep):
             if process is not None:
                 stop(process)
-            if mount.is_ours(config.view.mountpoint):
-                mount.unmount(config.view.mountpoint)
+            if mountpoint.is_ours(config.view.mountpoint):
+                mountpoint.unmount(config.view.mountpoint)
 
 
 def start(config: Config, command: str, *, outlives_us: bool = False) -> Process:
@@ -244,8 +248,17 @@ def is_shown(config: Config) -> bool:
     """Whether a view is mounted and answers."""
     lake = config.view.mountpoint
     with contextlib.suppress(OSError):
-        return mount.is_ours(lake) and bool(os.listdir(lake))
+        return mountpoint.is_ours(lake) and bool(os.listdir(lake))
     return False
+
+
+def forget_other(config: Config) -> None:
+    """Say that files of the directory that was shown before are gone, which is held back where it is most of them."""
+    note, here = config.daemon.state_dir / "quickstart-shows", os.fsencode(config.roots[0].path)
+    if note.exists() and note.read_bytes() != here:
+        with progress_bar("another directory than before"):
+            backend.scan(config, ROOT, accept_removals=True)
+    note.write_bytes(here)
 
 
 def wait_indexed(config: Config) -> Status:
@@ -307,22 +320,31 @@ def files_below(directory: Path) -> Iterator[Path]:
 def summary(config: Config, status: Status, begun_at: float) -> str:
     files = sum(root.files for root in status.roots)
     photos = sum(1 for _ in files_below(config.view.mountpoint / "by-kind" / "image"))
-    embedded = rows_of(config, "lineage", f"stage = 'embed' AND started_at >= {begun_at!r}")
+    embedded = embedded_since(config, begun_at)
     return f"{files:,} files, {photos:,} of them photos; {status.parked_count:,} parked; {embedded:,} embedded now"
 
 
-def rows_of(config: Config, table: str, where: str | None = None) -> int:
+def embedded_since(config: Config, at: float) -> int:
+    """How many contents were, each counted once: one with much in it comes by more than once."""
+    import lance
+
+    runs = lance.dataset(str(config.lake_dir / "lineage.lance"))
+    found = runs.to_table(columns=["subject"], filter=f"stage = 'embed' AND started_at >= {at!r}")
+    return len(found.column("subject").unique())
+
+
+def rows_of(config: Config, table: str) -> int:
     import lance
 
     path = config.lake_dir / f"{table}.lance"
-    return int(lance.dataset(str(path)).count_rows(where)) if path.exists() else 0
+    return int(lance.dataset(str(path)).count_rows()) if path.exists() else 0
 
 
 def where_to_look(config: Config) -> None:
-    """Real folders that are there now, and three commands that work as they stand."""
+    """Real folders that are there now, and commands that work as they stand."""
     lake = config.view.mountpoint
     print(f"\nThe view is in {lake}:")
-    for folder in ("by-tag", "by-category", "by-date", "by-kind", "by-root"):
+    for folder in ("by-tag", "by-category", "by-date", "by-kind", "by-place", "by-root"):
         names = sorted(os.listdir(lake / folder)) if (lake / folder).is_dir() else []
         print(f"  {folder + '/':<14}{', '.join(names[:8])}{' …' if len(names) > 8 else ''}")
     command = f"{shlex.quote(str(CHECKOUT / '.venv/bin/lakewatchd'))} --config {shlex.quote(str(config.source))}"
@@ -331,6 +353,10 @@ def where_to_look(config: Config) -> None:
     print(f"  ls {shlex.quote(str(lake / 'by-tag' / (tags[0] if tags else '')))}")
     print(f"  {command} status")
     print(f"  {command} queue list --parked")
+    print(f"  {command} dups")
+    newest = next(iter(os.listdir(lake / "recent")), None) if (lake / "recent").is_dir() else None
+    if newest:
+        print(f"  {command} explain {shlex.quote(str(lake / 'recent' / newest))}")
 
 
 def log_of(config: Config, command: str) -> Path:

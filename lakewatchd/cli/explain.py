@@ -15,6 +15,7 @@ examples:
   lakewatchd explain /srv/photos/2024/IMG_0001.jpg
   lakewatchd explain /srv/photos/2024                  (a directory: how many files in which state)
   lakewatchd explain /mnt/lake/by-tag/cat/IMG_0001.jpg (a file of the view: its original)
+  lakewatchd explain s3://photos/2024/IMG_0001.jpg     (an object; or photos:2024/IMG_0001.jpg, by the root's name)
 
 Exit code 1 if there is no such file, it lies in no root, or something of it was lost.
 """
@@ -28,24 +29,19 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
         epilog=_EPILOG,
         formatter_class=EXAMPLES,
     )
-    what = "a file or directory below a root, or a file of the view; it need not exist any more"
+    what = "a file or directory below a root, an object, or a file of the view; it need not exist any more"
     parser.add_argument("path", metavar="PATH", help=what)
     parser.add_argument("--json", action="store_true", help="for scripts")
     parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    from pathlib import Path
-
     from lakewatchd import config
     from lakewatchd.cli import backend
-    from lakewatchd.cli.in_view import origin_of, shown_at
-    from lakewatchd.core.asset import path_text
+    from lakewatchd.cli.in_view import place_named, shown_at
 
     settings = config.load(args.config)
-    # Not resolved: a symbolic link is a place of its own, and the daemon knows places.
-    path = Path(args.path).absolute()
-    told = backend.explanation(settings, path_text(str(origin_of(path, settings.view.mountpoint))))
+    told = backend.explanation(settings, place_named(args.path, settings))
     told = shown_at(told, settings.view.mountpoint)
     if args.json:
         print_json(told)
@@ -54,5 +50,7 @@ def run(args: argparse.Namespace) -> int:
 
         console().print(explanation_view(told))
         if told.by_files:
-            say("the daemon is not running; this is what its files and the disk tell")
+            from lakewatchd.control import absence
+
+            say(f"{absence(settings.socket_path).message}; this is what its files and the disk tell")
     return 1 if told.state in ("outside", "nothing", "gap") else 0

@@ -7,20 +7,45 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import importlib
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from lakewatchd import __version__
 from lakewatchd.cli.output import EXAMPLES, show_error
 from lakewatchd.core.nearest import did_you_mean
+from lakewatchd.core.one_thread import calculate_on_one_thread
 from lakewatchd.errors import LakewatchError
 from lakewatchd.telemetry import one_line
 
-COMMANDS = ("run", "status", "reload", "scan", "queue", "explain", "audit", "check", "mount", "taxonomy", "models")
+COMMANDS = (
+    "run",
+    "status",
+    "open",
+    "reload",
+    "scan",
+    "queue",
+    "explain",
+    "tag",
+    "audit",
+    "dups",
+    "search",
+    "ask",
+    "check",
+    "bucket",
+    "mount",
+    "taxonomy",
+    "models",
+    "sql",
+)
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What a disk says that takes no more: mostly where the output of a command was sent."""
 
 _EPILOG = """\
 exit codes:
@@ -35,7 +60,9 @@ exit codes:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    _have_streams()
     _tolerate_any_text()
+    calculate_on_one_thread()
     args = build_parser().parse_args(argv)
     try:
         code = int(args.func(args))
@@ -46,9 +73,21 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         show_error(error)
         return error.exit_code
+    except ModuleNotFoundError as error:  # an installation without its dependencies; what is optional is caught earlier
+        if args.debug or error.name is None or error.name.startswith("lakewatchd"):
+            raise
+        fix = f"{sys.executable} -m pip install --upgrade lakewatchd"
+        show_error(LakewatchError(f"lakewatchd is not completely installed: the module {error.name} is missing", fix))
+        return 1
     except BrokenPipeError:  # `lakewatchd … | head`: nobody reads on, which is no error
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_nowhere()
         return 141
+    except OSError as error:
+        if args.debug or error.errno not in _FULL:
+            raise
+        _write_nowhere()
+        show_error(LakewatchError(f"cannot be written: {error.strerror}", "make room, or write elsewhere"))
+        return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -57,7 +96,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 class _Parser(argparse.ArgumentParser):
     """Says what was probably meant, and where to read on. Wrong usage ends with 2, as everywhere."""
 
+    shield: Callable[[Sequence[str]], list[str]] | None = None
+    """What a command makes of its arguments before they are parsed."""
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        if self.shield is not None:
+            args = self.shield(args)
         found, rest = super().parse_known_args(args, namespace)
         for word in (word for word in rest if word.startswith("-")):
             self.error(f"no option {word}; {did_you_mean(word.partition('=')[0], self._options(), 'options')}")
@@ -82,7 +126,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="lakewatchd",
         allow_abbrev=False,
-        description="Watches directory trees, indexes what is in them, and shows it as folders and answers.",
+        description="Watches directory trees, indexes what is in them, and shows it as folders.",
         epilog=_EPILOG,
         formatter_class=EXAMPLES,
     )
@@ -114,6 +158,18 @@ def _complete(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         parser.allow_abbrev = False
         parser.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
         parser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+
+
+def _have_streams() -> None:
+    """Started without one (``>&-``), what is printed goes nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - as long as the process
+
+
+def _write_nowhere() -> None:
+    """What stdout still holds, and would be written at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _tolerate_any_text() -> None:

@@ -1,4 +1,4 @@
-"""``lakewatchd models``: which models are used, and getting the embedded ones."""
+"""``lakewatchd models``: which models are used, and getting them: the embedded ones, and those that a hub has."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
     listing.add_argument("--json", action="store_true", help="for scripts")
     listing.set_defaults(func=_list)
     fetching = actions.add_parser(
-        "fetch", help="get what is missing of the embedded models", epilog=_EPILOG, formatter_class=EXAMPLES
+        "fetch", help="get what is missing of the configured models", epilog=_EPILOG, formatter_class=EXAMPLES
     )
-    fetching.add_argument("--to", type=Path, metavar="DIR", help="instead of <state_dir>/models")
+    fetching.add_argument("--to", type=Path, metavar="DIR", help="all embedded ones, there")
     fetching.set_defaults(func=_fetch)
 
 
@@ -66,13 +66,21 @@ def _views(settings: Config) -> tuple[ModelView, ...]:
 
 
 def _fetch(args: argparse.Namespace) -> int:
+    """The embedded model of a role also where another one is configured: it serves while that one cannot be had."""
     from lakewatchd import config
-    from lakewatchd.models import fetch
+    from lakewatchd.models import fetch, hub
+    from lakewatchd.models.base import Role
 
-    target = args.to.absolute() if args.to else config.load(args.config).model_dir
+    settings = config.Config() if args.to else config.load(args.config)
+    target = args.to.absolute() if args.to else settings.model_dir
+    wanted = [role for role in Role if getattr(settings.models, role.value) != hub.OFF]
     with progress_bar("fetching models") as update:
-        fetched = fetch.fetch(target, lambda line: update(0, None, line))
-    for problem in fetched.problems:
+        fetched = fetch.fetch(target, lambda line: update(0, None, line), wanted)
+        problems = (
+            *fetched.problems,
+            *hub.fetch_configured(settings.models, target, lambda line: update(0, None, line)),
+        )
+    for problem in problems:
         show_error(problem)
     console().print(safe(f"ready in {target}: {', '.join(role.value for role in fetched.ready) or 'none'}"))
-    return 1 if fetched.problems else 0
+    return 1 if problems else 0

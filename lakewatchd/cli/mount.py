@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import dataclasses
+import logging
+import os
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakewatchd.cli.output import EXAMPLES
-from lakewatchd.errors import ConfigError
+from lakewatchd.errors import ConfigError, LakewatchError
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
 
     from lakewatchd.config import Config
+    from lakewatchd.lake.files import Files
+    from lakewatchd.views.mounted.objects import Buckets
 
 _EPILOG = """\
 example:
@@ -47,23 +53,22 @@ def run(args: argparse.Namespace) -> int:
         settings = dataclasses.replace(settings, view=view)
     telemetry.set_up_logging(args.log_level or settings.daemon.log_level)
     if args.clean:
-        from lakewatchd.views.mount import unmount_stale
+        from lakewatchd.views.mounted.mountpoint import unmount_stale
 
         unmount_stale(settings.view.mountpoint)
         return 0
-    try:
-        import pyfuse3  # noqa: F401
-    except ImportError as exc:
-        hint = "install libfuse3 (Debian: fuse3 libfuse3-dev), then: pip install 'lakewatchd[view]'"
-        raise ConfigError(f"the view needs pyfuse3: {exc}", hint) from exc
     asyncio.run(_serve(settings))
     return 0
 
 
 async def _serve(settings: Config) -> None:
     from lakewatchd import telemetry
+    from lakewatchd.lake.files import files_of
+    from lakewatchd.lake.past import History
     from lakewatchd.lake.reader import LakeReader
-    from lakewatchd.views.mount import serve
+    from lakewatchd.views.mounted.index import opened
+    from lakewatchd.views.mounted.mount import serve
+    from lakewatchd.views.mounted.server import WebServer
 
     place = settings.view.mountpoint
 
@@ -73,9 +78,60 @@ async def _serve(settings: Config) -> None:
         )
         telemetry.notify("READY=1")
 
-    reader = LakeReader(settings.lake_dir)
+    files = files_of(settings)
+    reader, server = LakeReader(files), WebServer(settings.web_socket)
+    index = opened(_places(settings), await asyncio.to_thread(_identity, files))
     try:
-        await serve(reader, settings.view, settings.roots, say_mounted)
+        with _buckets(settings) as buckets:
+            await serve(
+                reader, settings.view, settings.roots, say_mounted,
+                buckets=buckets, server=server, history=History(files), index=index,
+            )  # fmt: skip
         telemetry.notify("STOPPING=1")
     finally:
+        server.close()
+        index.close()
         reader.close()
+
+
+def _identity(files: Files) -> str:
+    """Which lake it is; empty when that cannot be told now."""
+    from lakewatchd.lake import durable
+
+    try:
+        return durable.read_ledger(files).identity
+    except LakewatchError:
+        return ""
+
+
+def _places(settings: Config) -> list[Path]:
+    """Where the view's index may be kept: beside the lake, or where who cannot write there has a cache."""
+    cache = os.environ.get("XDG_CACHE_HOME", "")
+    home = Path(cache) if cache.startswith("/") else Path.home() / ".cache"
+    return [settings.daemon.state_dir, home / "lakewatchd"]
+
+
+@contextlib.contextmanager
+def _buckets(settings: Config) -> Iterator[Buckets | None]:
+    """To read objects by. Without a cache, if that cannot be had: slower, and all the same."""
+    if not settings.buckets:
+        yield None
+        return
+    from lakewatchd.buckets.cache import ObjectCache
+    from lakewatchd.buckets.client import Bucket
+    from lakewatchd.buckets.reader import Objects
+    from lakewatchd.views.mounted.objects import Buckets
+
+    cache = None
+    try:
+        cache = ObjectCache.of(settings)
+    except ConfigError as exc:
+        logging.getLogger(__name__).warning("%s; objects are read without being kept (%s)", exc.message, exc.hint)
+    buckets = {root.name: Bucket(root, settings.objects) for root in settings.buckets}
+    objects = Objects(buckets, cache, settings.objects)
+    try:
+        yield Buckets({root.name: root for root in settings.buckets}, objects)
+    finally:
+        objects.close()
+        for bucket in buckets.values():
+            bucket.close()

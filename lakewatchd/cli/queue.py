@@ -77,16 +77,15 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _retry(args: argparse.Namespace) -> int:
-    from pathlib import Path
-
     from lakewatchd import config
     from lakewatchd.cli import backend
-    from lakewatchd.core.asset import path_text
+    from lakewatchd.cli.in_view import place_named
 
     if args.all == any((args.path, args.reason, args.stage)):
         args.parser.error("say which: a PATH, --reason or --stage; or --all of them")
-    path = path_text(str(Path(args.path).absolute())) if args.path else None
-    count = backend.order(config.load(args.config), "queue_retry", reason=args.reason, stage=args.stage, path=path)
+    settings = config.load(args.config)
+    path = place_named(args.path, settings) if args.path else None
+    count = backend.order(settings, "queue_retry", reason=args.reason, stage=args.stage, path=path)
     if args.json:
         print_json({"count": count})
     else:

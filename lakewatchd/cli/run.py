@@ -33,10 +33,12 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(args: argparse.Namespace) -> int:
     import faulthandler
 
-    from lakewatchd import config, telemetry
-    from lakewatchd.daemon.service import run as run_daemon
+    from lakewatchd import config, control, telemetry
 
     settings = config.load(args.config)
     telemetry.set_up_logging(args.log_level or settings.daemon.log_level)
     faulthandler.enable()  # systemd ends a daemon that hangs by SIGABRT: the journal then shows where
-    return asyncio.run(run_daemon(settings))
+    with control.announced(settings.socket_path):
+        from lakewatchd.daemon.service import run as run_daemon  # takes seconds
+
+        return asyncio.run(run_daemon(settings))

@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         from lakewatchd.cli.render import status_view
 
         console().print(status_view(status))
-    return _exit_code(status)
+    return _exit_code(settings, status)
 
 
 def as_json(status: Status) -> dict[str, object]:
@@ -68,13 +68,13 @@ def as_json(status: Status) -> dict[str, object]:
     return {**to_json(status), **derived}
 
 
-def _exit_code(status: Status) -> int:
+def _exit_code(settings: Config, status: Status) -> int:
     if status.pid is None:
-        say(
-            "the daemon is not running; this is what its files tell. "
-            "Start it: systemctl start lakewatchd, or lakewatchd run"
-        )
-        return 3
+        from lakewatchd.control import absence
+
+        why = absence(settings.socket_path)
+        say(f"{why.message}; this is what its files tell ({why.hint})")
+        return why.exit_code
     return 0
 
 

@@ -55,16 +55,23 @@ MAX_CALM = 16
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """What ``stat`` says of a file; equal versions mean the content need not be read again."""
+    """What ``stat`` says of a file, or ``HEAD`` of an object; equal versions mean the content need not be read again.
+
+    An object has no inode and no device (0), a time of whole seconds, and an ``etag``; its ``ctime_ns`` is
+    :attr:`Labels.mark`, since that is what moves when anything but its content changes.
+    """
 
     size_bytes: int
     mtime_ns: int
     inode: int
     device: int = 0
     ctime_ns: int = 0
-    """When anything about the file changed: no program can set it back. 0: unknown, as in rows of the lake."""
+    """When anything about the file changed: no program can set it back. 0: unknown, as in rows of the lake and in a
+    listing of a bucket."""
     calm: int = field(default=0, compare=False)
     """How often in a row its ctime had moved and its content had not."""
+    etag: str = ""
+    """What the bucket calls the content; empty for a file, and where the server does not say."""
 
     def is_same_as(self, other: Version) -> bool:
         """The same file, untouched. A reboot may number devices anew, so the device says nothing over time."""
@@ -74,7 +81,7 @@ class Version:
         """As :meth:`is_same_as`, but it may be untouched in its content only: its owner, rights, links or name may
         have changed, or its content by somebody who set its time back."""
         mine, theirs = (self.size_bytes, self.mtime_ns, self.inode), (other.size_bytes, other.mtime_ns, other.inode)
-        return mine == theirs
+        return mine == theirs and (self.etag == other.etag or not (self.etag and other.etag))
 
     def is_worth_reading(self, now_s: float) -> bool:
         """May a ctime that moved be a reason to read the file again? After some times in vain each further one doubles
@@ -87,6 +94,30 @@ class Version:
     @classmethod
     def of(cls, stat: os.stat_result) -> Version:
         return cls(stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_dev, stat.st_ctime_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What a bucket says of an object besides its content. A file has none."""
+
+    tags: tuple[tuple[str, str], ...] = ()
+    """Object tags, by name."""
+    metadata: tuple[tuple[str, str], ...] = ()
+    """User metadata (``x-amz-meta-*``), by name, without the prefix."""
+    content_type: str = ""
+    """As it was put; anybody may claim anything."""
+    version_id: str = ""
+
+    @property
+    def mark(self) -> int:
+        """63 bits, never 0, that stand for all of them: moves when one does."""
+        raw = hashlib.blake2b(
+            repr((self.tags, self.metadata, self.content_type, self.version_id)).encode(), digest_size=8
+        )
+        return int.from_bytes(raw.digest()) >> 1 or 1
+
+
+NO_LABELS = Labels()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +159,27 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """A label with a score in 0..1 and who said so: ``model``, ``detector``, ``name``, ``exif``, ``person``."""
+    """A label with a score in 0..1 and who said so: one of :data:`lakewatchd.stages.voices.ORIGINS`."""
 
     name: str
     score: float
     origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What a person said of an asset. Nobody overrules it."""
+
+    tags: tuple[str, ...] = ()
+    denied: tuple[str, ...] = ()
+    """Tags that it has not, whoever says so."""
+    category: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.tags or self.denied or self.category)
+
+
+NO_CORRECTION = Correction()
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,8 @@ class Lane(enum.StrEnum):
 
     FAST = "fast"
     HEAVY = "heavy"
+    OUTSIDE = "outside"
+    """What another program is asked for, which may be slow or not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class JobSpec:
     stage: str
     key: str
     payload: dict[str, object] = field(default_factory=dict)
-    """JSON values only. The newest put wins whole."""
+    """JSON values only. The newest put wins whole, but an empty one says nothing: what a waiting job has stays."""
     priority: Priority = Priority.FRESH
     lane: Lane = Lane.FAST
     delay_s: float = 0.0

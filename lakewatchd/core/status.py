@@ -11,6 +11,40 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class WayState:
+    """One way in which a bucket's events come. Times are seconds since the epoch, counts are since the start."""
+
+    name: str
+    """``listen``, ``mqtt``, ``webhook`` or ``redis``."""
+    is_connected: bool = False
+    detail: str = ""
+    """With whom: the address of a server or broker. Never a secret."""
+    since: float | None = None
+    """For how long it has been connected, or not."""
+    last_event_at: float | None = None
+    """When the last event came."""
+    lag_s: float | None = None
+    """How long the last event had been on its way; None when it does not say when it happened."""
+    received: int = 0
+    """Events, of which some are counted below too."""
+    duplicates: int = 0
+    reordered: int = 0
+    """Events that came after a later one of the same key."""
+    bad: int = 0
+    """Messages or records that could not be read."""
+    unknown: int = 0
+    """Events of a name that says nothing to us."""
+    foreign: int = 0
+    """Events of other buckets, or outside of the prefix."""
+    dropped: int = 0
+    """Events that were known to be lost; a rescan makes up for them."""
+    reconnects: int = 0
+    problem: str = ""
+    """Why it is not connected, or does not get on."""
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RootView:
     """A watched tree. ``state``: ``present``, ``away`` or ``starting``."""
 
@@ -45,6 +79,11 @@ class RootView:
     """Changes heard of since the start."""
     overflows: int = 0
     """How often some were lost, and a scan made up for it."""
+    ways: tuple[WayState, ...] = ()
+    """In which the events of a bucket come."""
+    missed: int | None = None
+    """Changes of a bucket that a rescan found and no event told of, though one of the ways was connected all the time;
+    since the start. None where there is no telling yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +139,21 @@ class TableView:
 class LakeView:
     path: str = ""
     tables: tuple[TableView, ...] = ()
+    away: str = ""
+    """Why nothing is known of it just now."""
 
     @property
     def bytes(self) -> int:
         return sum(table.bytes for table in self.tables)
+
+
+@dataclass(frozen=True, slots=True)
+class CacheView:
+    """Where bytes of objects are kept to be read again. All empty where there is no cache."""
+
+    path: str = ""
+    used_bytes: int = 0
+    limit_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +200,7 @@ class Status:
     parked: tuple[ParkedGroup, ...] = ()
     models: tuple[ModelView, ...] = ()
     lake: LakeView = LakeView()
+    cache: CacheView = CacheView()
     loop_lag_ms: float = 0.0
     """The longest the event loop did not answer, over the last minute."""
     paused: str = ""
@@ -157,11 +208,19 @@ class Status:
     sandbox: tuple[Layer, ...] = ()
     """What confines the decoders; empty until the first one has started."""
     problems: tuple[Problem, ...] = ()
+    web: str = ""
+    """The address of the gallery; empty where nobody answers there."""
 
     @property
     def queued(self) -> int:
         """Jobs not yet finished that will run without help."""
         return sum(line.count for line in self.queue if line.state != "parked")
+
+    @property
+    def deeper(self) -> int:
+        """Those of them that go last: a second, longer look at files which can be found already."""
+        late = (line for line in self.queue if (line.stage, line.priority) == ("index", "enrichment"))
+        return sum(line.count for line in late if line.state != "parked")
 
     @property
     def parked_count(self) -> int:
@@ -189,7 +248,8 @@ class Status:
     def _working(self) -> str:
         if not self.queued:
             return "nothing queued"
-        text = f"{self.queued:,} queued"
+        text = f"{self.queued - self.deeper:,} queued" if self.queued > self.deeper else "nothing queued"
+        text += f", {self.deeper:,} in the background" if self.deeper else ""
         if self.rate_per_s:
             text += f", {self.rate_per_s:.1f}/s"
         return text if self.eta_s is None else f"{text}, {duration_text(self.eta_s)} left"
@@ -322,6 +382,38 @@ class AuditListing:
 
 
 @dataclass(frozen=True, slots=True)
+class Twin:
+    """A file of a group of duplicates."""
+
+    path: str
+    """As :func:`~lakewatchd.core.asset.path_text` has it, or ``s3://bucket/key``."""
+    size_bytes: int
+    is_kept: bool
+    """The one that stands for the others."""
+    is_exact: bool
+    """It has the very bytes of that one."""
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateGroup:
+    group: str
+    """Its folder in ``duplicates/`` of the view."""
+    kind: str
+    files: tuple[Twin, ...]
+    """The one that is kept comes first."""
+    reclaimable_bytes: int
+    """What the others take on the disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateListing:
+    """The answer to ``dups``."""
+
+    groups: tuple[DuplicateGroup, ...] = ()
+    reclaimable_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Fact:
     label: str
     text: str
@@ -346,6 +438,47 @@ class Explanation:
     asset: str = ""
     by_files: bool = False
     """The daemon is down: its files were asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewChange:
+    """What becomes of one tag, or of ``category NAME``."""
+
+    name: str
+    gains: int
+    losses: int
+    gained: tuple[str, ...] = ()
+    """Some of the files, as ``root:path``."""
+    lost: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The answer to ``taxonomy preview``."""
+
+    looked_at: int
+    assets: int
+    """In the lake; more than ``looked_at`` where that is a sample, or where some wait for other work."""
+    changes: tuple[PreviewChange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectionView:
+    """What a person said of one content."""
+
+    asset: str
+    places: tuple[str, ...] = ()
+    """Some of those where it lies now, as ``root:path``."""
+    tags: tuple[str, ...] = ()
+    denied: tuple[str, ...] = ()
+    category: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectionListing:
+    """The answer to ``tag``."""
+
+    corrections: tuple[CorrectionView, ...] = ()
 
 
 def duration_text(seconds: float) -> str:

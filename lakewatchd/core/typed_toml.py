@@ -50,7 +50,7 @@ class Like:
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """Nobody but its owner may read a file that holds such a value, and it is never printed."""
+    """Nobody but its owner may read a file that holds such a value, and it is never printed, not even when wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +130,8 @@ def _convert(annotation: Any, value: object) -> Any:
     if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:  # "or not given"
         (annotation,) = (kind for kind in typing.get_args(annotation) if kind is not type(None))
     limits = _marks(annotation)
+    if any(isinstance(limit, Secret) for limit in limits):
+        return _convert_secret(limits, value)
     result = _convert_type(typing.get_args(annotation)[0] if limits else annotation, value)
     for limit in limits:
         if isinstance(limit, Range) and not limit.low <= result <= limit.high:
@@ -137,8 +139,19 @@ def _convert(annotation: Any, value: object) -> Any:
         if isinstance(limit, OneOf) and result not in limit.values:
             raise ValueError(f"{result!r} is none of {', '.join(limit.values)}")
         if isinstance(limit, Like) and not re.fullmatch(limit.pattern, result):
-            raise ValueError(f"{result!r} is not {limit.expected}")
+            shown = re.sub(r"//.*@", "//…@", result)  # a password may stand there, where no key for it is known
+            raise ValueError(f"{shown!r} is not {limit.expected}")
     return result
+
+
+def _convert_secret(limits: tuple[Any, ...], value: object) -> str:
+    """A text, as :func:`_convert` does it, but what is wrong is told without the value."""
+    if not isinstance(value, str):
+        raise ValueError(f"{_IN_WORDS[str]} is expected")
+    for limit in limits:
+        if isinstance(limit, Like) and not re.fullmatch(limit.pattern, value):
+            raise ValueError(f"{limit.expected} is expected")
+    return value
 
 
 def _convert_type(kind: Any, value: object) -> Any:

@@ -8,6 +8,7 @@ daemon. ``from_json(type(x), to_json(x)) == x`` for every dataclass made of the 
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import enum
 import types
 import typing
@@ -18,7 +19,8 @@ T = TypeVar("T")
 
 
 def to_json(value: object) -> Any:
-    """``value`` as what :func:`json.dumps` takes. Dataclasses become objects, tuples arrays, paths and enums text."""
+    """``value`` as what :func:`json.dumps` takes. Dataclasses become objects, tuples arrays, paths, enums and
+    times (ISO 8601) text; bytes do not travel."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, dict):
@@ -27,6 +29,8 @@ def to_json(value: object) -> Any:
         return [to_json(item) for item in value]
     if isinstance(value, enum.Enum):
         return value.value
+    if isinstance(value, dt.datetime):
+        return value.isoformat()
     return str(value) if isinstance(value, Path) else value
 
 
@@ -53,6 +57,8 @@ def _read(kind: Any, data: object, where: str) -> Any:
         return {key: _read(args[1], item, f"{where}.{key}") for key, item in table.items()}
     if isinstance(kind, type) and issubclass(kind, (enum.Enum, Path)):
         return kind(_expect(str, data, where))  # enums on the wire are StrEnums
+    if kind is dt.datetime:
+        return dt.datetime.fromisoformat(_expect(str, data, where))
     if kind is float and isinstance(data, int) and not isinstance(data, bool):
         return float(data)
     return data if kind is Any else _expect(kind, data, where)

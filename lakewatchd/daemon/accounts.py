@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lakewatchd.config import Config
+from lakewatchd.control import absence
 from lakewatchd.core.asset import AssetId, PathKey
 from lakewatchd.core.job import Priority
 from lakewatchd.core.nearest import did_you_mean
@@ -24,11 +25,11 @@ from lakewatchd.daemon.audit import Auditor, Nobody, orphans_of
 from lakewatchd.daemon.explain import Case, explain, find
 from lakewatchd.daemon.parts import Daemon
 from lakewatchd.daemon.report import has_queue
+from lakewatchd.daemon.site import Site
 from lakewatchd.errors import LakewatchError
 from lakewatchd.lake.census import Census
-from lakewatchd.sources.live import RootSource
-from lakewatchd.sources.place import Place
 from lakewatchd.sources.roots import RootState
+from lakewatchd.sources.source import Source
 from lakewatchd.sources.worker import Worker
 from lakewatchd.stages import ingest, plan
 
@@ -46,10 +47,10 @@ ORPHAN = "published, but no place holds it"
 class Insider:
     """:class:`~lakewatchd.daemon.audit.Witness` of a running daemon, for the audit's thread."""
 
-    source: RootSource
+    source: Source
     loop: asyncio.AbstractEventLoop
 
-    def away(self, place: Place) -> str:
+    def away(self, site: Site) -> str:
         status = self.source.status
         return status.reason or status.state.value if status.state != "present" else ""
 
@@ -115,7 +116,7 @@ class Accounts:
     async def _audit_root(self, name: str, limit: int, *, is_asked: bool = False) -> tuple[RootAudit, int]:
         """What is for a scan to judge has been judged by one just now, unless a person ``is_asked``."""
         source, config = self._daemon.sources.get(name), self._daemon.config
-        root = next((root for root in config.roots if root.name == name), None)
+        root = next((root for root in config.all_roots if root.name == name), None)
         if source is None or root is None:  # a reload takes it out just now
             raise LakewatchError(f"root {name!r} is not watched any more")
         auditor = Auditor(config, root, Insider(source, asyncio.get_running_loop()), limit)
@@ -127,9 +128,9 @@ class Accounts:
             _log.warning(message, audit.gap_count, audit.gaps[0].path, audit.gaps[0].problem, extra={"root": name})
         return audit, await self._mend(auditor.places, auditor.assets)
 
-    async def _run(self, auditor: Auditor, source: RootSource) -> RootAudit:
+    async def _run(self, auditor: Auditor, source: Source) -> RootAudit:
         """In a thread that is left behind where the root hangs, and ends soon when nobody waits any more."""
-        name, worker = source.root.name, Worker(f"{source.root.name}-audit")
+        name, worker = source.name, Worker(f"{source.name}-audit")
         done = asyncio.ensure_future(worker.run(auditor.run))
         try:
             while not (await asyncio.wait({done}, timeout=CHECK_S))[0]:
@@ -151,7 +152,7 @@ class Accounts:
             self._daemon.pool.wake()
         return len(jobs)
 
-    async def _check(self, name: str, source: RootSource) -> bool:
+    async def _check(self, name: str, source: Source) -> bool:
         """The cheap form: two counts, and file by file only where they do not agree. Whether gaps were queued."""
         daemon, census = self._daemon, Census(self._daemon.reader)
         seen = await daemon.queue_thread(daemon.queue.seen.count, name)
@@ -167,7 +168,7 @@ class Accounts:
         return audit.gap_count > 0
 
 
-def _counted(name: str, seen: int, source: RootSource) -> RootAudit:
+def _counted(name: str, seen: int, source: Source) -> RootAudit:
     last = source.status.last_scan
     held, ignored = (last.held_back, last.ignored_count) if last else (0, 0)
     unreadable = last.problem_count if last else 0
@@ -183,18 +184,18 @@ def explanation_from_files(config: Config, path: str) -> Explanation:
     if isinstance(found, Explanation):
         return found
     if not has_queue(config):
-        raise LakewatchError("nothing is indexed yet", "start it: lakewatchd run")
+        raise LakewatchError("nothing is indexed yet", absence(config.socket_path).hint)
     return explain(Case(config, found[1], found[0], Nobody(), paused="the daemon is not running"))
 
 
 def audit_from_files(config: Config, name: str | None, limit: int) -> AuditListing:
     """The same while the daemon is down. Nothing is queued: the rescan at the next start does that."""
-    roots = [root for root in config.roots if name in (None, root.name)]
+    roots = [root for root in config.all_roots if name in (None, root.name)]
     if not roots:
-        hint = did_you_mean(str(name), (root.name for root in config.roots), "roots")
+        hint = did_you_mean(str(name), (root.name for root in config.all_roots), "roots")
         raise LakewatchError(f"there is no root {name!r}", hint)
     if not has_queue(config):
-        raise LakewatchError("nothing is indexed yet", "start it: lakewatchd run")
+        raise LakewatchError("nothing is indexed yet", absence(config.socket_path).hint)
     done = tuple(Auditor(config, root, Nobody(), limit).run() for root in roots)
     lost = orphans_of(config) if name is None else []
     gaps = tuple(Gap(place, ORPHAN) for _, place in lost[:limit])

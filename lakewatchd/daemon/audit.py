@@ -21,23 +21,17 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Protocol
 
-from lakewatchd.config import Config, RootConfig
+from lakewatchd.config import AnyRoot, Config
 from lakewatchd.core.asset import AssetId, Occurrence, PathKey, Version
 from lakewatchd.core.status import FileState, Gap, RootAudit
 from lakewatchd.daemon.judge import Evidence, Verdict, judge
-from lakewatchd.daemon.wiring import own_places
+from lakewatchd.daemon.site import Site, site_of
 from lakewatchd.lake.census import Census
+from lakewatchd.lake.files import files_of
 from lakewatchd.lake.reader import LakeReader
 from lakewatchd.queue.book import JobFact, QueueBook
-from lakewatchd.queue.seen import SeenStore
-from lakewatchd.sources import roots
-from lakewatchd.sources.ignore import IgnoreRules
-from lakewatchd.sources.place import Place
-from lakewatchd.sources.roots import Root
-from lakewatchd.sources.survey import Directory, survey
 from lakewatchd.stages import ingest, plan
 
 FILES_AT_ONCE = 1000
@@ -49,7 +43,7 @@ LOOK = "queued for a look"
 class Witness(Protocol):
     """What only a running daemon knows of a root. Asked from another thread."""
 
-    def away(self, place: Place) -> str:
+    def away(self, site: Site) -> str:
         """Why the root is not there; empty if it is."""
         ...
 
@@ -72,10 +66,10 @@ class Witness(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Nobody:
-    """The witness of a daemon that is down: the disk itself says whether the root is there."""
+    """The witness of a daemon that is down: the storage itself says whether the root is there."""
 
-    def away(self, place: Place) -> str:
-        return place.recognise(accept=False).reason
+    def away(self, site: Site) -> str:
+        return site.why_away()
 
     def waiting(self, path: str) -> str:
         return ""
@@ -95,7 +89,7 @@ class Auditor:
     """Audits one root, once. Blocks: for a thread."""
 
     config: Config
-    root: RootConfig
+    root: AnyRoot
     witness: Witness
     limit: int = 100
     """Gaps to name."""
@@ -115,7 +109,7 @@ class Auditor:
         """``directory`` audits a part, and only what is on disk or was seen there."""
         began = time.monotonic()
         with contextlib.closing(Look(self.config, self.root, self.witness)) as look:
-            problem = self.witness.away(look.place)
+            problem = self.witness.away(look.site)
             if problem:
                 self._counts[FileState.AWAY] = look.book.seen.count(self.root.name)
             else:
@@ -141,21 +135,14 @@ class Auditor:
 
     def _on_disk(self, look: Look, directory: str) -> Iterator[tuple[PathKey, Version | None]]:
         """Files there are, and files there should be."""
-        root = self.root.name
-        for found in survey(look.place.root, look.rules, directory):
+        for found in look.site.survey(directory):
             if self.is_stopped:
                 return
             self._counts[FileState.IGNORED] += found.ignored
             for path, reason in found.unreadable:
-                self._add_gap(PathKey(root, path), f"cannot be read: {reason}")
+                self._add_gap(PathKey(self.root.name, path), f"cannot be read: {reason}")
                 self.needs_scan = True
-            unreadable = {path for path, _ in found.unreadable}
-            prefix = f"{found.path}/" if found.path else ""
-            missing = () if found.path in unreadable else _missing(look, root, found)
-            for key in missing:
-                if key.path not in unreadable:
-                    yield key, None
-            yield from ((PathKey(root, prefix + name), version) for name, version in found.files.items())
+            yield from ((PathKey(self.root.name, path), version) for path, version in found.files.items())
 
     def _first_look(self, evidence: Mapping[PathKey, Evidence]) -> None:
         for key, found in evidence.items():
@@ -198,13 +185,10 @@ class Auditor:
 class Look:
     """Gathers evidence about places, in the order a file passes them. Owns its connections."""
 
-    def __init__(self, config: Config, root: RootConfig, witness: Witness) -> None:
+    def __init__(self, config: Config, root: AnyRoot, witness: Witness) -> None:
         self.book = QueueBook(config.queue_path)
-        there = Root(root.name, root.path, root.marker)
-        patterns = (*config.watch.ignore, *there.rules)
-        self.rules = IgnoreRules(root.path, patterns, config.watch.ignore_file, own_places(config))
-        self.place = Place(there, self.rules, _Seen(self.book.seen))
-        self._reader = LakeReader(config.lake_dir)
+        self.site = site_of(config, root, self.book.seen)
+        self._reader = LakeReader(files_of(config))
         self.census = Census(self._reader)
         self._witness = witness
 
@@ -212,22 +196,9 @@ class Look:
         self.book.close()
         self._reader.close()
 
-    @cached_property
-    def _is_stable(self) -> bool:
-        """Asked of a root that is there: another one may not answer."""
-        identity = roots.look(self.place.root)[0].identity
-        return identity is None or identity.has_stable_inodes
-
     def on_disk(self, keys: Mapping[PathKey, Version | None]) -> dict[PathKey, Version | None]:
         """What lies there now, as the walk would have it."""
-        return {key: self._version(key) for key in keys}
-
-    def _version(self, key: PathKey) -> Version | None:
-        try:
-            version = self.place.version(key)
-        except OSError:
-            return None
-        return None if version is None or self.rules.why_ignored(key.path) is not None else version
+        return {key: self.site.version(key.path) for key in keys}
 
     async def at(self, disk: Mapping[PathKey, Version | None]) -> dict[PathKey, Evidence]:
         """Evidence about all of these places."""
@@ -253,7 +224,7 @@ class Look:
                 gold.get(assets.get(by_id[id_], ""), 0),
                 self._witness.scan_due(by_id[id_].path),
                 is_held,
-                self._is_stable,
+                self.site.has_stable_inodes,
             )
             for id_ in by_id
         }
@@ -263,26 +234,6 @@ class Look:
 
     def _known(self, keys: Iterable[PathKey]) -> dict[PathKey, Occurrence]:
         return {key: place for key in keys if (place := self.book.seen.get(key)) is not None}
-
-
-class _Seen:
-    """``sources.known.Known`` over what was seen: it tells a bare mount point from the root."""
-
-    def __init__(self, seen: SeenStore) -> None:
-        self._seen = seen
-        self.subdirectories, self.under, self.count = seen.subdirectories, seen.under, seen.count
-
-    def directory(self, root: str, dir: str) -> Mapping[str, Version]:
-        return {name: version for name, (version, _) in self._seen.directory(root, dir).items()}
-
-
-def _missing(look: Look, root: str, found: Directory) -> Iterator[PathKey]:
-    """Places that are known in a directory that was read, and that are not there."""
-    prefix = f"{found.path}/" if found.path else ""
-    names = look.book.seen.directory(root, found.path).keys() - found.files.keys()
-    yield from (PathKey(root, prefix + name) for name in sorted(names))
-    for name in sorted(look.book.seen.subdirectories(root, found.path) - found.subdirectories):
-        yield from look.book.seen.under(root, prefix + name)
 
 
 def _batches(
@@ -310,7 +261,7 @@ def orphans_of(config: Config) -> list[tuple[AssetId, str]]:
     """The same, looked at twice. Blocks: for a thread."""
 
     async def look() -> list[tuple[AssetId, str]]:
-        with contextlib.closing(LakeReader(config.lake_dir)) as reader:
+        with contextlib.closing(LakeReader(files_of(config))) as reader:
             return await orphans(reader, book)
 
     with contextlib.closing(QueueBook(config.queue_path)) as book:

@@ -9,20 +9,22 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from lakewatchd.control import Handler, Json
-from lakewatchd.core.asset import PathKey
+from lakewatchd.core.asset import Correction, PathKey
 from lakewatchd.core.job import JobState
 from lakewatchd.core.nearest import did_you_mean
 from lakewatchd.core.status import Explanation, ScanListing, ScanView
 from lakewatchd.core.wire import to_json
-from lakewatchd.daemon import repair, report
+from lakewatchd.daemon import corrections, repair, report
 from lakewatchd.daemon.accounts import Accounts, Insider
-from lakewatchd.daemon.explain import Case, explain, find
+from lakewatchd.daemon.explain import Case, explain, find, place_of_text
 from lakewatchd.daemon.parts import Daemon
+from lakewatchd.daemon.preview import preview
 from lakewatchd.daemon.reload import reload
 from lakewatchd.errors import LakewatchError, PauseError, QueueDamaged, RootAway, TransientError
-from lakewatchd.sources.live import RootSource
+from lakewatchd.sources.source import Source
 from lakewatchd.sources.worker import Worker
 from lakewatchd.stages import index, ingest
+from lakewatchd.taxonomy import of_text
 
 Order = Callable[[Daemon, Json], Coroutine[Any, Any, Json]]
 
@@ -41,6 +43,10 @@ def table(daemon: Daemon, reporter: report.Reporter, accounts: Accounts) -> Mapp
         "queue_pause": _queue_pause,
         "queue_resume": _queue_resume,
         "explain": _explain,
+        "correct": _correct,
+        "corrections": _corrections,
+        "take_in_corrections": _take_in_corrections,
+        "preview": _preview,
         "reload": _reload,
         "stop": _stop,
     }
@@ -96,7 +102,7 @@ async def _wait_idle(daemon: Daemon) -> Json:
     for outcome in await asyncio.gather(*waits, return_exceptions=True):
         if isinstance(outcome, BaseException) and not isinstance(outcome, RootAway):  # an away root has nothing to say
             raise outcome
-    while (await daemon.queue_thread(daemon.queue.counts)).pending:
+    while daemon.retag.is_set() or daemon.is_retagging or (await daemon.queue_thread(daemon.queue.counts)).pending:
         if daemon.paused:
             raise LakewatchError("the queue is paused: what is left will not be done", "lakewatchd queue resume")
         await asyncio.sleep(IDLE_POLL_S)
@@ -119,13 +125,14 @@ def _roots(daemon: Daemon, args: Json) -> list[str]:
     return [key for key in daemon.sources if name in (None, key)]
 
 
-async def _scan_one(source: RootSource, accept_removals: bool) -> ScanView:
+async def _scan_one(source: Source, accept_removals: bool) -> ScanView:
     try:
         done = await source.request_scan(accept_removals=accept_removals)
     except RootAway as exc:
-        return ScanView(source.root.name, 0, 0, 0, 0.0, problem=exc.message, hint=exc.hint or "")
+        problem = exc.message.removeprefix(f"root {source.name!r} ")  # whoever shows it names the root
+        return ScanView(source.name, 0, 0, 0, 0.0, problem=problem, hint=exc.hint or "")
     changed = done.added + done.modified
-    return ScanView(source.root.name, done.seen, changed, done.removed, done.duration_s, held=done.held_back)
+    return ScanView(source.name, done.seen, changed, done.removed, done.duration_s, held=done.held_back)
 
 
 async def _queue_list(daemon: Daemon, args: Json) -> Json:
@@ -148,7 +155,7 @@ async def _queue_retry(daemon: Daemon, args: Json) -> Json:
     if path is None:
         count = await daemon.queue_thread(daemon.queue.unpark, reason, stage)
     else:
-        count = await _retry_below(daemon, _place(daemon, str(path)), reason, stage)
+        count = await _retry_below(daemon, place_of_text(daemon.config, str(path)), reason, stage)
     daemon.pool.wake()
     return {"count": count}
 
@@ -217,9 +224,32 @@ async def _explain(daemon: Daemon, args: Json) -> Json:
     return answer
 
 
-def _place(daemon: Daemon, text: str) -> PathKey:
-    """The place a path of this machine names. Raises :class:`LakewatchError` if no root holds it."""
-    found = find(daemon.config, text)
-    if isinstance(found, Explanation):
-        raise LakewatchError(f"{found.path} {found.verdict}", found.hint)
-    return found[1]
+@_to_its_end
+async def _correct(daemon: Daemon, args: Json) -> Json:
+    assets = [str(asset_id) for asset_id in args.get("assets", ())]
+    answer: Json = to_json(await corrections.correct(daemon, _places(daemon, args), args, assets))
+    return answer
+
+
+async def _corrections(daemon: Daemon, args: Json) -> Json:
+    answer: Json = to_json(await corrections.listing(daemon.reader, _places(daemon, args)))
+    return answer
+
+
+@_to_its_end
+async def _take_in_corrections(daemon: Daemon, args: Json) -> Json:
+    said = {
+        str(item["asset"]): Correction(tuple(item["tags"]), tuple(item["denied"]), item["category"])
+        for item in args["said"]
+    }
+    return {"count": await corrections.take_in(daemon, said)}
+
+
+def _places(daemon: Daemon, args: Json) -> list[PathKey]:
+    return [place_of_text(daemon.config, str(text)) for text in args.get("places", ())]
+
+
+async def _preview(daemon: Daemon, args: Json) -> Json:
+    taxonomy = await asyncio.to_thread(of_text, str(args["text"]), str(args["path"]))
+    answer: Json = to_json(await preview(daemon, taxonomy, str(args.get("tag") or "")))
+    return answer

@@ -14,30 +14,35 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from lakewatchd import telemetry
+from lakewatchd.buckets.reader import Objects
 from lakewatchd.config import Config
 from lakewatchd.core.asset import PathKey
 from lakewatchd.core.clock import Clock
 from lakewatchd.core.event import FileEvent
-from lakewatchd.core.job import Handled, Job, Priority
+from lakewatchd.core.job import Done, Handled, Job, Priority
 from lakewatchd.core.status import Problem
+from lakewatchd.daemon.files import Crews
 from lakewatchd.daemon.patience import patiently
 from lakewatchd.daemon.watched import Watched
+from lakewatchd.daemon.web import Web
 from lakewatchd.daemon.wiring import QueueThread, jobs
 from lakewatchd.errors import FatalError, QueueDamaged
 from lakewatchd.lake.reader import LakeReader
 from lakewatchd.lake.tables import LakeWriter
-from lakewatchd.media.sandbox import Decoders
+from lakewatchd.models.captioner import Captioner
 from lakewatchd.models.client import Inference
 from lakewatchd.queue.report import PausedScope
 from lakewatchd.queue.store import QueueStore
 from lakewatchd.queue.worker import WorkerPool
-from lakewatchd.sources.live import RootSource
+from lakewatchd.sources.source import Source
 from lakewatchd.stages import index, ingest, plan
 from lakewatchd.stages.base import Context, Result, Stage
+from lakewatchd.stages.tag import Tagger
+from lakewatchd.stages.teaching import School
 
 _log = logging.getLogger(__name__)
 
-STALE_BATCH = 5000
+PLACES_AT_ONCE = 5000
 
 T = TypeVar("T")
 
@@ -52,13 +57,17 @@ class Daemon:
     queue_thread: QueueThread
     writer: LakeWriter
     reader: LakeReader
-    decoders: Decoders
+    decoders: Crews
+    objects: Objects
     models: Inference
+    captioner: Captioner | None
+    """None: captions are off."""
     context: Context
     stages: dict[str, Stage]
     watched: Watched
+    web: Web
     pool: WorkerPool
-    make_stages: Callable[[Config], dict[str, Stage]]
+    make_stages: Callable[[Config, School], dict[str, Stage]]
     """The stages that a configuration asks for. Raises ``ConfigError`` for a taxonomy that is wrong. Reads files."""
     lag: telemetry.LoopLag = field(default_factory=telemetry.LoopLag)
     started_s: float = field(default_factory=time.monotonic)
@@ -73,13 +82,24 @@ class Daemon:
     """Found by somebody who only asked: the daemon must end over it all the same."""
     hang_up: asyncio.Event = field(default_factory=asyncio.Event)
     reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    school: School = field(default_factory=School)
+    """What corrections have taught, as the stages of today heed it."""
+    retag: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when tags may be out of date: :mod:`lakewatchd.daemon.tutor` looks."""
+    is_retagging: bool = False
+    correcting: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """A correction is read, changed and written: by one at a time."""
     needs_restart: tuple[str, ...] = ()
     """Settings that changed in the file and wait for a restart."""
 
     @property
-    def sources(self) -> dict[str, RootSource]:
+    def sources(self) -> dict[str, Source]:
         """What is watched, by the name of its root."""
         return self.watched.sources
+
+    @property
+    def tagger(self) -> Tagger:
+        return Tagger.of(self.stages["tag"])
 
     async def handle(self, job: Job) -> Handled:
         """A job in, a verdict out; its rows are on their way to the lake."""
@@ -91,6 +111,8 @@ class Daemon:
         if result.error is not None:
             if durable is not None:
                 await durable
+            if isinstance(result.outcome, Done) and result.outcome.then:  # what it means to others holds all the same
+                await self.queue_thread(self.queue.put, result.outcome.then)
             raise result.error
         return Handled(result.outcome, durable)
 
@@ -98,7 +120,7 @@ class Daemon:
         if job.stage == ingest.NAME:
             return await ingest.run(job, self.context)
         if job.stage == index.NAME:
-            return await index.run(job, self.context, self.stages)
+            return await index.run(job, self.context, self.stages, self.pool.overtaken(job))
         raise FatalError(f"unknown stage {job.stage!r} in the queue", "was it written by a newer version?")
 
     async def patiently(self, step: Callable[[], Awaitable[T]]) -> T:
@@ -120,7 +142,7 @@ class Daemon:
         What was derived from them is kept for ``keep_gone_days``: putting the root back costs no second embedding.
         """
         count = 0
-        await self.queue_thread(self.queue.polled.keep_only, tuple(self.sources))
+        await self.queue_thread(self.queue.polled.keep_only, tuple(root.name for root in self.config.roots))
         for root in await self.queue_thread(self.queue.seen.roots):
             places = self.queue.seen.under(root, "") if root not in self.sources else iter(())
             while keys := await self.queue_thread(_page, places):
@@ -130,19 +152,24 @@ class Daemon:
             _log.info("%d files lie in roots that are not configured any more: they are taken out", count)
         return count
 
-    async def queue_stale(self) -> int:
-        """Work that today's code, models or settings would do differently goes into the queue."""
+    async def queue_stale(self, only: str = "") -> int:
+        """Work that today's code, models or settings would do differently is queued; of ``only`` one stage."""
         count = 0
         for name, stage in self.stages.items():
-            kinds, after = plan.kinds_with(name), ""
-            while stale := await self.reader.stale(name, stage.transform.id, STALE_BATCH, kinds=kinds, after=after):
+            if not stage.is_there() or only not in ("", name):
+                continue
+            if name == "tag":  # the tutor does not queue what would come out the same
+                self.retag.set()
+                continue
+            async for stale in self.reader.stale(name, stage.transform.id, kinds=plan.kinds_with(name)):
                 specs = [plan.index_spec(asset_id, Priority.BACKFILL) for asset_id in stale]
                 count += await self.queue_thread(self.queue.put, specs)
-                after = stale[-1]
+        unheard = [plan.index_spec(asset_id, Priority.ASKED) for asset_id in await self.reader.unheard()]
+        await self.queue_thread(self.queue.put, unheard)
         if count:
-            _log.info("%d assets were made by other code, models or settings: they are queued", count)
+            _log.info("%d results are of other code, models or settings: their assets are queued", count)
         return count
 
 
 def _page(places: Iterator[PathKey]) -> list[PathKey]:
-    return list(itertools.islice(places, STALE_BATCH))
+    return list(itertools.islice(places, PLACES_AT_ONCE))

@@ -51,9 +51,13 @@ async def patiently(step: Callable[[], Awaitable[T]], tell: Callable[[str], obje
 
 
 async def keep_reserve(daemon: Daemon) -> None:
-    """Hold the workers while less than ``daemon.min_free_mb`` is free where we write."""
+    """Hold the workers while less than ``daemon.min_free_mb`` is free where we write. What is kept of objects gives way
+    first."""
     while True:
         shortage = await asyncio.to_thread(lambda: next(shortages(daemon.config), ""))
+        if shortage and daemon.objects.cache is not None:
+            await asyncio.to_thread(daemon.objects.cache.tidy)
+            shortage = await asyncio.to_thread(lambda: next(shortages(daemon.config), ""))
         daemon.pool.hold(shortage)
         await asyncio.sleep(LOOK_S)
 

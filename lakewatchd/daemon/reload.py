@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from lakewatchd import config as configuration
 from lakewatchd.config import SECTIONS, Config
-from lakewatchd.core.job import Lane
 from lakewatchd.core.status import Reloaded
+from lakewatchd.daemon.lanes import lanes_of
+from lakewatchd.daemon.wiring import object_cache
 from lakewatchd.stages.base import Stage
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ _log = logging.getLogger(__name__)
 LIVE = (
     "root ",
     "watch.",
+    "web.",
     "tags.",
     "workers.fast",
     "workers.reserved",
@@ -44,14 +46,18 @@ async def reload(daemon: Daemon) -> Reloaded:
     """
     async with daemon.reloading:
         asked = await asyncio.to_thread(configuration.load, daemon.config.source)
-        stages = await asyncio.to_thread(daemon.make_stages, asked)
+        stages = await asyncio.to_thread(daemon.make_stages, asked, daemon.school)
+        new = daemon.watched.prepare(asked.all_roots, asked.watch)
+        if daemon.objects.cache is None:  # the first bucket
+            daemon.objects.cache = await asyncio.to_thread(object_cache, merged(daemon.config, asked))
         changed = list(changes(daemon.config, asked))
         config = daemon.config = merged(daemon.config, asked)
         daemon.context = dataclasses.replace(daemon.context, config=config)
         if "daemon.log_level" in changed:
             logging.getLogger().setLevel(config.daemon.log_level.upper())
-        daemon.pool.resize({Lane.FAST: config.workers.fast, Lane.HEAVY: config.workers.heavy}, config.workers.reserved)
-        await daemon.watched.apply(config.roots, config.watch)
+        daemon.pool.resize(lanes_of(config), config.workers.reserved)
+        await daemon.watched.apply(config.all_roots, config.watch, new)
+        daemon.web.apply(config)
         await daemon.patiently(daemon.queue_unwatched)
         if _ids(stages) != _ids(daemon.stages):
             daemon.stages = stages
@@ -69,7 +75,9 @@ def merged(now: Config, asked: Config) -> Config:
     return dataclasses.replace(
         now,
         roots=asked.roots,
+        buckets=asked.buckets,
         watch=asked.watch,
+        web=asked.web,
         tags=asked.tags,
         workers=dataclasses.replace(asked.workers, decoders=now.workers.decoders),
         daemon=dataclasses.replace(now.daemon, drain_s=asked.daemon.drain_s, log_level=asked.daemon.log_level),
@@ -78,7 +86,7 @@ def merged(now: Config, asked: Config) -> Config:
 
 def changes(now: Config, asked: Config) -> Iterator[str]:
     """The keys whose values differ: ``root photos``, ``watch.rescan_s``."""
-    old, new = ({root.name: root for root in config.roots} for config in (now, asked))
+    old, new = ({root.name: root for root in config.all_roots} for config in (now, asked))
     yield from (f"root {name}" for name in {**old, **new} if old.get(name) != new.get(name))
     for section in SECTIONS:
         mine, theirs = getattr(now, section), getattr(asked, section)

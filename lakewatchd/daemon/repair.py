@@ -15,8 +15,10 @@ import dataclasses
 import errno
 import logging
 import os
+import tempfile
 from collections.abc import AsyncIterator, Iterable, Sequence
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from lakewatchd import __version__
@@ -27,6 +29,7 @@ from lakewatchd.core.job import Priority
 from lakewatchd.core.lineage import Transform
 from lakewatchd.core.status import Problem
 from lakewatchd.errors import OutOfSpace, QueueDamaged, QueueUnusable
+from lakewatchd.lake.files import files_of
 from lakewatchd.lake.mend import mend
 from lakewatchd.lake.rows import OccurrenceRow, Presence
 from lakewatchd.queue import damage
@@ -102,15 +105,27 @@ def damages(config: Config) -> tuple[Problem, ...]:
     )
 
 
+DECODERS = ("pillow", "numpy", "av", "pypdfium2", "olefile", "striprtf")
+"""The distributions that decide whether a file can be read; most are extras."""
+
+
 def tried_with(config: Config) -> str:
     """The code, settings and rights that decide whether a file can be read: parked jobs are tried again with others."""
     facts = {
-        "code": [__version__, ingest.TRANSFORM.id, chunk.stage(config.decode).transform.id],
-        "libraries": [f"{name} {metadata.version(name)}" for name in ("pillow", "numpy")],
+        "code": [__version__, ingest.TRANSFORM.id, *(stage.transform.id for stage in chunk.stages(config.decode))],
+        "libraries": [f"{name} {version}" for name in DECODERS if (version := _version(name))],
         "decode": dataclasses.asdict(config.decode),
         "rights": [os.geteuid(), os.getegid(), sorted(os.getgroups())],
     }
     return Transform.of("decode", 1, facts).id
+
+
+def _version(distribution: str) -> str:
+    """Empty for one that is not installed."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def _checked(config: Config, clock: Clock) -> QueueStore:
@@ -143,7 +158,12 @@ def _unusable(config: Config, exc: OSError) -> OutOfSpace | QueueUnusable:
 
 def mend_lake(config: Config) -> list[str]:
     """What was done to the lake of a stopped daemon, a line for each; empty if it is whole. Raises as ``mend``."""
-    return mend(config.lake_dir, SystemClock().now()) if config.lake_dir.exists() else []
+    if config.lake_dir.exists():
+        return mend(files_of(config), SystemClock().now())
+    if not config.lake.uri:
+        return []
+    with tempfile.TemporaryDirectory() as scratch:  # whoever mends may be another user than the daemon
+        return mend(files_of(config, Path(scratch)), SystemClock().now())
 
 
 # --- the queue and the lake --------------------------------------------------------------------------------

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from lakewatchd import __version__
-from lakewatchd.config import Config
-from lakewatchd.control import access_hint, whoami
+from lakewatchd.buckets.cache import ObjectCache
+from lakewatchd.config import Config, place_of
+from lakewatchd.control import absence, access_hint, whoami
 from lakewatchd.core.asset import path_text
 from lakewatchd.core.job import JobState, ParkedJob
 from lakewatchd.core.status import (
+    CacheView,
     LakeView,
     ModelView,
     ParkedGroup,
@@ -32,10 +34,12 @@ from lakewatchd.core.status import (
 )
 from lakewatchd.daemon import repair
 from lakewatchd.daemon.parts import Daemon
-from lakewatchd.errors import NotReadable
+from lakewatchd.errors import LakeAway, NotReadable, PauseError
+from lakewatchd.lake.files import files_of
 from lakewatchd.lake.reader import LakeReader
 from lakewatchd.lake.rows import Presence
 from lakewatchd.media.sandbox import STUCK_HINT
+from lakewatchd.models import captioner
 from lakewatchd.models.base import Role
 from lakewatchd.models.resolve import Resolved, resolve
 from lakewatchd.queue.database import Database
@@ -43,8 +47,12 @@ from lakewatchd.queue.report import ParkedReason, PendingJob, QueueCounts, Queue
 from lakewatchd.queue.retry import EVERYTHING
 from lakewatchd.queue.seen import SeenStore
 from lakewatchd.sources import budget
+from lakewatchd.sources.known import ScanSummary
 from lakewatchd.sources.status import RootStatus
 from lakewatchd.stages import ingest
+
+AWAY_S = 10.0
+"""A lake in a bucket that does not answer for so long counts as away in a report."""
 
 T = TypeVar("T")
 QueueFacts = tuple[QueueCounts, list[ParkedReason], float | None]
@@ -89,6 +97,9 @@ class Reporter:
         """This moment, whole."""
         daemon = self._daemon
         status = await self._status(await self._lake.get(lambda: _lake(daemon.reader, daemon.config)))
+        if status.lake.away:
+            self._lake = Costly()
+            return status
         named = await name_places(daemon.reader, QueueListing(status.parked))
         return dataclasses.replace(status, parked=named.groups)
 
@@ -107,7 +118,7 @@ class Reporter:
             roots=roots,
             watches=watch_budget(source.status for source in daemon.sources.values()),
             queue=_lines(counts),
-            running=stats.running_fast + stats.running_heavy,
+            running=sum(stats.running.values()),
             done=stats.done,
             failed=stats.failed,
             rate_per_s=stats.rate_per_s,
@@ -117,18 +128,31 @@ class Reporter:
             parked=_groups(parked),
             models=_models(resolved, loaded),
             lake=lake,
+            cache=_cache(daemon.objects.cache),
             loop_lag_ms=daemon.lag.max_ms,
             paused=paused(daemon),
-            sandbox=daemon.decoders.layers,
+            sandbox=daemon.decoders.quick.layers,
             problems=(
                 *_no_roots(daemon.config),
                 *_restart(daemon),
                 *daemon.notes,
+                *daemon.web.problems,
                 *repair.damages(daemon.config),
                 *_problems(resolved),
+                *_captions(daemon),
+                *_away(lake),
                 *_dead_storage(daemon.decoders.stuck),
             ),
+            web=daemon.web.url,
         )
+
+
+def _captions(daemon: Daemon) -> tuple[Problem, ...]:
+    if daemon.captioner is None:
+        is_missing = daemon.config.captions.model
+        return (Problem(captioner.NOT_INSTALLED, captioner.INSTALL),) if is_missing else ()
+    away = daemon.captioner.problem
+    return (Problem(away, captioner.HINT),) if away else ()
 
 
 def _dead_storage(stuck: Mapping[str, int]) -> tuple[Problem, ...]:
@@ -165,16 +189,16 @@ def _known_files(daemon: Daemon) -> dict[str, int]:
 def status_from_files(config: Config) -> Status:
     """What the files of a stopped daemon tell. ``pid`` is None."""
     if not has_queue(config):
-        begin = (Problem("nothing is indexed yet", "start it: lakewatchd run"),)
-        roots = tuple(RootView(root.name, path_text(str(root.path)), "unknown") for root in config.roots)
+        begin = (Problem("nothing is indexed yet", absence(config.socket_path).hint or ""),)
+        roots = tuple(RootView(root.name, path_text(place_of(root)), "unknown") for root in config.all_roots)
         return Status(__version__, roots=roots, problems=_no_roots(config) or begin)
     reader = QueueReader.open_readonly(config.queue_path)
     try:
         counts, parked = reader.counts(), reader.parked_reasons()
         seen = SeenStore(Database(config.queue_path, readonly=True))
         roots = tuple(
-            RootView(root.name, path_text(str(root.path)), "unknown", files=seen.count(root.name))
-            for root in config.roots
+            RootView(root.name, path_text(place_of(root)), "unknown", files=seen.count(root.name))
+            for root in config.all_roots
         )
     finally:
         reader.close()
@@ -187,7 +211,7 @@ def status_from_files(config: Config) -> Status:
         parked=groups,
         models=_models(resolved, set()),
         lake=lake,
-        problems=(*repair.damages(config), *_problems(resolved)),
+        problems=(*repair.damages(config), *_problems(resolved), *_away(lake)),
     )
 
 
@@ -206,9 +230,10 @@ def has_queue(config: Config) -> bool:
 
 
 async def _lake_facts(config: Config, parked: tuple[ParkedGroup, ...]) -> tuple[LakeView, tuple[ParkedGroup, ...]]:
-    with contextlib.closing(LakeReader(config.lake_dir)) as reader:
-        named = await name_places(reader, QueueListing(parked))
-        return await _lake(reader, config), named.groups
+    with contextlib.closing(LakeReader(files_of(config))) as reader:
+        lake = await _lake(reader, config)
+        named = QueueListing(parked) if lake.away else await name_places(reader, QueueListing(parked))
+        return lake, named.groups
 
 
 def queue_listing(
@@ -251,7 +276,7 @@ def queue_from_files(
         listing = queue_listing(reader, parked=parked, reason=reason, stage=stage, limit=limit)
     finally:
         reader.close()
-    with contextlib.closing(LakeReader(config.lake_dir)) as lake:
+    with contextlib.closing(LakeReader(files_of(config))) as lake:
         return asyncio.run(name_places(lake, listing))
 
 
@@ -301,7 +326,7 @@ def _root(root: RootStatus, files: int, audit: RootAudit | None) -> RootView:
         polled=root.polled.directories,
         stuck=root.left_behind,
         settling=root.settling,
-        scanning=f"{scan.directories:,} directories, {scan.seen:,} files" if scan else "",
+        scanning=_progress_text(scan) if scan else "",
         last_scan=last.started_at + last.duration_s if last else None,
         files=files,
         ignored=last.ignored_count if last else 0,
@@ -310,7 +335,20 @@ def _root(root: RootStatus, files: int, audit: RootAudit | None) -> RootView:
         hint=root.hint,
         events=root.events,
         overflows=root.overflows,
+        ways=root.ways,
+        missed=root.missed,
     )
+
+
+def _progress_text(scan: ScanSummary) -> str:
+    files = f"{scan.seen:,} files"
+    return f"{scan.directories:,} directories, {files}" if scan.directories else files
+
+
+def _cache(cache: ObjectCache | None) -> CacheView:
+    if cache is None:
+        return CacheView()
+    return CacheView(path_text(str(cache.directory)), cache.used_bytes, cache.limit_bytes)
 
 
 def watch_budget(roots: Iterable[RootStatus]) -> WatchBudget:
@@ -341,7 +379,7 @@ def _restart(daemon: Daemon) -> tuple[Problem, ...]:
 
 
 def _no_roots(config: Config) -> tuple[Problem, ...]:
-    if config.roots:
+    if config.all_roots:
         return ()
     where = path_text(str(config.source)) if config.source else "a configuration file (see `lakewatchd --help`)"
     return (
@@ -354,6 +392,17 @@ def _problems(resolved: Resolved) -> tuple[Problem, ...]:
 
 
 async def _lake(reader: LakeReader, config: Config) -> LakeView:
-    counts = await reader.counts()
+    place = config.lake.uri or path_text(str(config.lake_dir))
+    try:
+        async with asyncio.timeout(AWAY_S if config.lake.uri else None):
+            counts = await reader.counts()
+    except PauseError as exc:
+        return LakeView(place, away=exc.message)
+    except TimeoutError:
+        return LakeView(place, away=f"{place} did not answer for {AWAY_S:.0f} s")
     tables = tuple(TableView(table.table, table.rows, table.bytes_on_disk, table.version) for table in counts)
-    return LakeView(path_text(str(config.lake_dir)), tables)
+    return LakeView(place, tables)
+
+
+def _away(lake: LakeView) -> tuple[Problem, ...]:
+    return (Problem(lake.away, LakeAway.usual_hint),) if lake.away else ()

@@ -17,35 +17,65 @@ import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from lakewatchd import telemetry
-from lakewatchd.config import Config, RootConfig, WatchConfig, watch_of
+from lakewatchd.buckets.cache import ObjectCache
+from lakewatchd.buckets.client import Bucket
+from lakewatchd.buckets.reader import Objects
+from lakewatchd.config import AnyRoot, BucketConfig, Config, WatchConfig, watch_of
 from lakewatchd.control import ControlServer
 from lakewatchd.core.clock import Clock, SystemClock
 from lakewatchd.core.event import FileEvent
-from lakewatchd.core.job import Handled, Job, Lane
+from lakewatchd.core.garbage import keep_what_is_here
+from lakewatchd.core.job import Handled, Job
 from lakewatchd.daemon import metrics, orders, repair
 from lakewatchd.daemon.accounts import Accounts
+from lakewatchd.daemon.captions import watch_server
+from lakewatchd.daemon.duplicates import catch_up, open_neighbours
+from lakewatchd.daemon.files import Crews, RootFiles
+from lakewatchd.daemon.lanes import lanes_of
 from lakewatchd.daemon.parked import tend
 from lakewatchd.daemon.parts import Daemon
 from lakewatchd.daemon.patience import keep_reserve, patiently
 from lakewatchd.daemon.reload import reload
 from lakewatchd.daemon.report import Reporter
+from lakewatchd.daemon.tutor import SCHOOL, Tutor
 from lakewatchd.daemon.watched import Watched
-from lakewatchd.daemon.wiring import KnownPlaces, PollPlaces, QueueThread, RootFiles, ScanPast, own_places
+from lakewatchd.daemon.web import Web
+from lakewatchd.daemon.wiring import (
+    KnownPlaces,
+    PollPlaces,
+    QueueThread,
+    ScanPast,
+    SourceBuckets,
+    object_cache,
+    own_places,
+)
 from lakewatchd.errors import ConfigError, FatalError, LakewatchError, PauseError, QueueDamaged, TransientError
+from lakewatchd.lake.files import Files, files_of
+from lakewatchd.lake.neighbours import Neighbours
 from lakewatchd.lake.reader import LakeReader
 from lakewatchd.lake.schema import Dims
 from lakewatchd.lake.tables import LakeWriter, serving
+from lakewatchd.media import video
 from lakewatchd.media.sandbox import Decoders
 from lakewatchd.models.base import Role
+from lakewatchd.models.captioner import Captioner
+from lakewatchd.models.chat import is_installed as captions_installed
 from lakewatchd.models.client import Inference
 from lakewatchd.models.resolve import Resolved, resolve
 from lakewatchd.queue.store import QueueStore
 from lakewatchd.queue.worker import WorkerPool
+from lakewatchd.sources.bucket.source import BucketSource, MakeWays
+from lakewatchd.sources.bucket.way import Deliver, OnGap, Way
+from lakewatchd.sources.bucket.ways import remote_ways
+from lakewatchd.sources.bucket.ways.webhook import Webhook
 from lakewatchd.sources.live import RootSource
 from lakewatchd.sources.roots import Root
-from lakewatchd.stages import chunk, detect, embed
+from lakewatchd.sources.source import Source
+from lakewatchd.stages import caption, chunk, clips, detect, embed, locate, ocr, speech
 from lakewatchd.stages.base import Context, Stage
+from lakewatchd.stages.places import Gazetteer
 from lakewatchd.stages.tag import Tagger
+from lakewatchd.stages.teaching import School
 from lakewatchd.taxonomy import Taxonomy
 from lakewatchd.taxonomy import parse as read_taxonomy
 
@@ -136,12 +166,16 @@ async def _serve(daemon: Daemon, on_ready: Callable[[Daemon], None]) -> None:
             "reserve": keep_reserve(daemon),
             "parked": tend(daemon),
             "reload": _reload(daemon),
+            "web": daemon.web.run(),
             "lag": daemon.lag.run(),
             "report": _report(daemon, reporter),
             "watchdog": _feed_watchdog(daemon),
             "purge": _purge(daemon),
             "queue": _doubt_the_queue(daemon),
             "accounts": accounts.run(),
+            "duplicates": _catch_up(daemon),
+            "captions": watch_server(daemon),
+            "tags": Tutor(daemon).run(),
         }
         side = [tasks.create_task(chore, name=name) for name, chore in chores.items()]
         await control.start()
@@ -164,8 +198,9 @@ async def _work(daemon: Daemon, tasks: asyncio.TaskGroup, on_ready: Callable[[Da
         tasks.create_task(daemon.pool.run(), name="pool")
         await daemon.patiently(daemon.queue_unwatched)
         await daemon.patiently(daemon.queue_stale)
+    keep_what_is_here()
     telemetry.notify("READY=1")
-    _log.info("ready: %d roots, lake at %s", len(daemon.sources), daemon.config.lake_dir)
+    _log.info("ready: lake at %s, roots: %d", daemon.config.lake.uri or daemon.config.lake_dir, len(daemon.sources))
     on_ready(daemon)
     await daemon.watched.run()
 
@@ -222,6 +257,11 @@ async def _doubt_the_queue(daemon: Daemon) -> None:
                 raise await daemon.queue_damage.get()
 
 
+async def _catch_up(daemon: Daemon) -> None:
+    """Once, beside all other work: groups of duplicates that the last end left half told, or other rules."""
+    await patiently(lambda: catch_up(daemon), lambda waits_for: None)
+
+
 async def _purge(daemon: Daemon) -> None:
     """Forget what has been gone for longer than it is kept for a return; the writer counts the days."""
     while True:
@@ -238,17 +278,31 @@ async def open_daemon(config: Config, clock: Clock | None = None) -> AsyncIterat
     clock = clock or SystemClock()
     await asyncio.to_thread(_make_places, config)
     models = Inference(config.models, resolve(config.models, config.model_dir), on_progress=_log.info)
+    captioner = Captioner(config.captions, clock) if config.captions.model and captions_installed() else None
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(models.close)
-        opened = await patiently(lambda: _open_lake(config, models.resolved, clock), telemetry.notify_status)
+        files = files_of(config)
+        opened = await patiently(lambda: _open_lake(config, files, models.resolved, clock), telemetry.notify_status)
         writer = await stack.enter_async_context(serving(opened))
         queue_thread = QueueThread(clock)
         stack.callback(queue_thread.close)
         queue = await patiently(lambda: queue_thread(repair.open_queue, config, clock), telemetry.notify_status)
         stack.push_async_callback(queue_thread, queue.close)
-        decoders = Decoders(config.decode, config.workers.decoders)
+        decoders = Crews(
+            Decoders(config.decode, config.workers.decoders), Decoders.deep(config.decode, config.workers.heavy)
+        )
         stack.push_async_callback(decoders.close)
-        yield _connect(config, clock, queue, queue_thread, writer, decoders, models)
+        cache = await asyncio.to_thread(object_cache, config)
+        neighbours = await patiently(lambda: asyncio.to_thread(open_neighbours, config), telemetry.notify_status)
+        if neighbours is not None:
+            stack.callback(neighbours.close)
+        reader = LakeReader(files_of(config))
+        school = School.of(await reader.learned(SCHOOL))
+        daemon = _connect(
+            config, clock, queue, queue_thread, writer, decoders, cache, models, captioner, neighbours, reader, school
+        )
+        stack.callback(daemon.objects.close)
+        yield daemon
 
 
 def _make_places(config: Config) -> None:
@@ -259,10 +313,10 @@ def _make_places(config: Config) -> None:
         raise ConfigError(f"cannot use {config.daemon.state_dir}: {exc.strerror}", hint) from exc
 
 
-async def _open_lake(config: Config, resolved: Resolved, clock: Clock) -> LakeWriter:
+async def _open_lake(config: Config, files: Files, resolved: Resolved, clock: Clock) -> LakeWriter:
     image_text, text = resolved.info(Role.IMAGE_TEXT), resolved.info(Role.TEXT)
     dims = Dims(image_text.dim if image_text else 0, text.dim if text else 0)
-    return await LakeWriter.open(config.lake_dir, config.thumbnail_path, dims, config.lake, clock)
+    return await LakeWriter.open(files, config.thumbnail_path, dims, config.lake, clock)
 
 
 def _connect(
@@ -271,17 +325,35 @@ def _connect(
     queue: QueueStore,
     queue_thread: QueueThread,
     writer: LakeWriter,
-    decoders: Decoders,
+    decoders: Crews,
+    cache: ObjectCache | None,
     models: Inference,
+    captioner: Captioner | None,
+    neighbours: Neighbours | None,
+    reader: LakeReader,
+    school: School,
 ) -> Daemon:
-    reader = LakeReader(config.lake_dir)
     memory = ScanPast(config.queue_path, queue.seen, queue_thread)
     excluded = own_places(config)
 
     async def emit(events: Sequence[FileEvent]) -> None:
         await daemon.emit(events)
 
-    def make_source(root: RootConfig, watch: WatchConfig) -> RootSource:
+    web = Web(config, clock)
+
+    def ways_of(root: BucketConfig, bucket: Bucket) -> MakeWays:
+        def make_ways(deliver: Deliver, on_gap: OnGap) -> list[Way]:
+            doors = [Webhook(root, deliver, on_gap, web, clock)] if root.webhook_token else []
+            return [*remote_ways(root, bucket, deliver, on_gap, clock, config.daemon.state_dir), *doors]
+
+        return make_ways
+
+    def make_source(root: AnyRoot, watch: WatchConfig) -> Source:
+        if isinstance(root, BucketConfig):
+            bucket = Bucket(root, config.objects)
+            return BucketSource(
+                root, watch, config.objects, bucket, memory, emit, clock, memory=memory, make_ways=ways_of(root, bucket)
+            )
         return RootSource(
             Root(root.name, root.path, root.marker),
             watch_of(root, watch),
@@ -293,13 +365,16 @@ def _connect(
             excluded=excluded,
         )
 
-    def make_stages(config: Config) -> dict[str, Stage]:
-        return _stages(config, models.resolved, read_taxonomy(config.tags.taxonomy))
+    gazetteer = Gazetteer()
 
-    watched = Watched(make_source, config.roots, config.watch)
+    def make_stages(config: Config, school: School) -> dict[str, Stage]:
+        return _stages(config, models.resolved, read_taxonomy(config.tags.taxonomy), school, captioner, gazetteer)
+
+    watched = Watched(make_source, config.all_roots, config.watch)
+    objects = Objects(SourceBuckets(watched.sources), cache, config.objects)
     known = KnownPlaces(queue.seen, queue_thread)
-    context = Context(config, clock, reader, RootFiles(watched.sources), known, decoders, models)
-    lanes = {Lane.FAST: config.workers.fast, Lane.HEAVY: config.workers.heavy}
+    context = Context(config, clock, reader, RootFiles(watched.sources, decoders, objects), known, models, neighbours)
+    lanes = lanes_of(config)
     daemon: Daemon
 
     async def handle(job: Job) -> Handled:
@@ -307,20 +382,37 @@ def _connect(
 
     pool = WorkerPool(queue, lanes, config.workers.reserved, handle, clock, config.queue, queue_thread)
     daemon = Daemon(
-        config, clock, queue, queue_thread, writer, reader, decoders, models, context,
-        make_stages(config), watched, pool, make_stages,
+        config, clock, queue, queue_thread, writer, reader, decoders, objects, models, captioner, context,
+        make_stages(config, school), watched, web, pool, make_stages, school=school,
     )  # fmt: skip
     return daemon
 
 
-def _stages(config: Config, resolved: Resolved, taxonomy: Taxonomy) -> dict[str, Stage]:
-    """The stages that can run here, by name. A model that is not to be had takes its stage with it."""
+def _stages(
+    config: Config,
+    resolved: Resolved,
+    taxonomy: Taxonomy,
+    school: School,
+    captioner: Captioner | None,
+    gazetteer: Gazetteer,
+) -> dict[str, Stage]:
+    """The stages that can run here, by name. A model or data that is not to be had takes its stage with it."""
     image_text, text, detector = (resolved.info(role) for role in (Role.IMAGE_TEXT, Role.TEXT, Role.DETECTOR))
-    stages = [chunk.stage(config.decode)]
+    listener = resolved.info(Role.SPEECH)
+    reader = resolved.info(Role.OCR)
+    stages = chunk.stages(config.decode)
     detecting = detect.stage(detector) if detector else None
     embedding = embed.stage(image_text, text) if image_text or text else None
-    tagger = Tagger(taxonomy, embedding, detecting, image_text.name if image_text else "")
-    stages += [stage for stage in (detecting, embedding, tagger.stage) if stage is not None]
+    captioning = caption.stage(captioner) if captioner else None
+    tagger = Tagger(taxonomy, embedding, detecting, image_text.name if image_text else "", school)
+    optional = (detecting, embedding, captioning, locate.stage(gazetteer), tagger.stage)
+    stages += [stage for stage in optional if stage is not None]
+    if listener is not None:
+        stages.append(speech.stage(listener))
+    if reader is not None:
+        stages.append(ocr.stage(reader))
+    if video.is_available():
+        stages.append(clips.stage(config.decode, image_text, detector))
     return {stage.name: stage for stage in stages}
 
 

@@ -8,20 +8,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from lakewatchd.config import RootConfig, WatchConfig
-from lakewatchd.sources.live import RootSource
+from lakewatchd.config import AnyRoot, WatchConfig
+from lakewatchd.sources.source import Source
 
-MakeSource = Callable[[RootConfig, WatchConfig], RootSource]
+MakeSource = Callable[[AnyRoot, WatchConfig], Source]
 
 
 class Watched:
     """Owns the sources. ``sources`` is read by everybody and changed only here."""
 
-    def __init__(self, make: MakeSource, roots: Sequence[RootConfig], watch: WatchConfig) -> None:
+    def __init__(self, make: MakeSource, roots: Sequence[AnyRoot], watch: WatchConfig) -> None:
         self._make = make
         self._roots = {root.name: root for root in roots}
         self._watch = watch
-        self.sources = {name: make(root, watch) for name, root in self._roots.items()}
+        self.sources: dict[str, Source] = {name: make(root, watch) for name, root in self._roots.items()}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
 
@@ -32,14 +32,17 @@ class Watched:
                 self._start(name)
             await asyncio.get_running_loop().create_future()
 
-    async def apply(self, roots: Sequence[RootConfig], watch: WatchConfig) -> None:
-        """Stop what is not wanted any more, start what is new; a root that did not change is left alone.
+    def prepare(self, roots: Sequence[AnyRoot], watch: WatchConfig) -> dict[str, Source]:
+        """The sources that :meth:`apply` would start. Raises ``ConfigError`` where one cannot be."""
+        return {root.name: self._make(root, watch) for root in roots if not self._is_same(root, watch)}
+
+    async def apply(self, roots: Sequence[AnyRoot], watch: WatchConfig, new: dict[str, Source]) -> None:
+        """Stop what is not wanted any more, start what is ``new``; a root that did not change is left alone.
 
         What a stopped source had heard but not told is found by the scan that the new one starts with.
         """
         wanted = {root.name: root for root in roots}
-        same = {name for name in self.sources if watch == self._watch and wanted.get(name) == self._roots[name]}
-        stopped = [name for name in self.sources if name not in same]
+        stopped = [name for name in self.sources if name in new or name not in wanted]
         for name in stopped:
             self._tasks[name].cancel()
         if stopped:
@@ -47,10 +50,12 @@ class Watched:
         for name in stopped:
             del self.sources[name]
         self._roots, self._watch = wanted, watch
-        for name, root in wanted.items():
-            if name not in same:
-                self.sources[name] = self._make(root, watch)
-                self._start(name)
+        for name, source in new.items():
+            self.sources[name] = source
+            self._start(name)
+
+    def _is_same(self, root: AnyRoot, watch: WatchConfig) -> bool:
+        return watch == self._watch and self._roots.get(root.name) == root
 
     def _start(self, name: str) -> None:
         assert self._group is not None

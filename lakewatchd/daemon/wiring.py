@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from lakewatchd.buckets.cache import ObjectCache
+from lakewatchd.buckets.client import Bucket
 from lakewatchd.config import Config
 from lakewatchd.core.asset import Agreement, DirectoryDigest, Occurrence, PathKey, Version
 from lakewatchd.core.clock import Clock
@@ -17,11 +19,11 @@ from lakewatchd.core.event import Change, FileEvent
 from lakewatchd.core.job import JobSpec
 from lakewatchd.core.pulse import Pulse
 from lakewatchd.core.visit import Visit
-from lakewatchd.errors import RootAway
 from lakewatchd.queue.database import Database
 from lakewatchd.queue.polled import PollStore
 from lakewatchd.queue.seen import SeenStore
-from lakewatchd.sources.live import RootSource
+from lakewatchd.sources.bucket.source import BucketSource
+from lakewatchd.sources.source import Source
 from lakewatchd.stages import ingest
 
 P = ParamSpec("P")
@@ -84,6 +86,9 @@ class ScanPast:
     def directory(self, root: str, dir: str) -> Mapping[str, Version]:
         return {name: version for name, (version, _asset) in self._seen.directory(root, dir).items()}
 
+    def versions(self, root: str, paths: Sequence[str]) -> Mapping[str, Version]:
+        return self._seen.versions(root, paths)
+
     def subdirectories(self, root: str, dir: str) -> set[str]:
         return self._seen.subdirectories(root, dir)
 
@@ -138,30 +143,31 @@ class PollPlaces:
         self._thread.wait(self._polled.forget, root, directory)
 
 
-class RootFiles:
-    """``stages.base.Files`` over the roots."""
+class SourceBuckets(Mapping[str, Bucket]):
+    """The buckets that are watched now, by the name of their root."""
 
-    def __init__(self, sources: Mapping[str, RootSource]) -> None:
+    def __init__(self, sources: Mapping[str, Source]) -> None:
         self._sources = sources
 
-    def _source(self, key: PathKey) -> RootSource:
-        source = self._sources.get(key.root)
-        if source is None:
-            raise RootAway(f"root {key.root!r} is not configured any more", "its files are taken out of the lake")
-        return source
+    def __getitem__(self, root: str) -> Bucket:
+        source = self._sources[root]
+        if not isinstance(source, BucketSource):
+            raise KeyError(root)
+        return source.bucket
 
-    def root(self, key: PathKey) -> str:
-        source = self._source(key)
-        source.local_path(key.path)  # refuses what leaves the root
-        return str(source.root.path)
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, source in self._sources.items() if isinstance(source, BucketSource))
 
-    def why_ignored(self, key: PathKey) -> str | None:
-        if key.root not in self._sources:
-            return "its root is not configured any more"
-        return self._source(key).why_ignored(key.path)
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
-    async def look(self, key: PathKey) -> Version | None:
-        return await self._source(key).look(key.path)
+
+def object_cache(config: Config) -> ObjectCache | None:
+    """Where the bytes of buckets are; None without a bucket. Also where nothing is to be kept: decoders read there.
+
+    Reads and writes files.
+    """
+    return ObjectCache.of(config) if config.buckets else None
 
 
 def jobs(events: Sequence[FileEvent]) -> list[JobSpec]:
@@ -172,7 +178,7 @@ def jobs(events: Sequence[FileEvent]) -> list[JobSpec]:
 def own_places(config: Config) -> frozenset[tuple[int, int]]:
     """(device, inode) of what is ours: never indexed, should it lie below a root after all."""
     found = set[tuple[int, int]]()
-    for place in (config.daemon.state_dir, config.daemon.runtime_dir, config.view.mountpoint):
+    for place in (config.daemon.state_dir, config.daemon.runtime_dir, config.cache_dir, config.view.mountpoint):
         with contextlib.suppress(OSError):  # not there, or the mount of a view that was killed
             stat = place.stat()
             found.add((stat.st_dev, stat.st_ino))

@@ -8,6 +8,7 @@ gains later is compared without a change here.
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import math
 from collections import Counter
@@ -19,8 +20,9 @@ from typing import Any
 from lakewatchd.core.asset import AssetId, path_text
 from lakewatchd.errors import FatalError
 from lakewatchd.lake.durable import is_lake
+from lakewatchd.lake.files import Files, files_at
 from lakewatchd.lake.reader import LakeReader
-from lakewatchd.lake.rows import AssetRow, GoldRow, OccurrenceRow, Presence, SpanRow
+from lakewatchd.lake.rows import AssetRow, CorrectionRow, GoldRow, OccurrenceRow, Presence, SpanRow
 from lakewatchd.lake.schema import span_id
 
 TOLERANCE = 1e-3
@@ -56,15 +58,16 @@ class _Side:
     doubled: tuple[tuple[str, str], ...]
 
 
-async def compare(a: Path, b: Path) -> Comparison:
-    """All differences between the lakes in two directories, by table and key. Holds both lakes in memory.
+async def compare(a: Path | Files, b: Path | Files) -> Comparison:
+    """All differences between two lakes, by table and key. Holds both lakes in memory.
 
     Raises ``FatalError`` if one of them is no lake: nothing compared must not look like nothing different.
     """
-    for directory in (a, b):
-        if not is_lake(directory):
-            raise FatalError(f"{directory} holds no lake")
-    one, two = await _load(a), await _load(b)
+    places = files_at(a), files_at(b)
+    for files in places:
+        if not await asyncio.to_thread(is_lake, files):
+            raise FatalError(f"{files.uri} holds no lake")
+    one, two = await _load(places[0]), await _load(places[1])
     found = [Difference(table, key, "twice in A") for table, key in one.doubled]
     found += [Difference(table, key, "twice in B") for table, key in two.doubled]
     for table in one.tables:
@@ -72,8 +75,8 @@ async def compare(a: Path, b: Path) -> Comparison:
     return Comparison(tuple(found), {table: len(rows) for table, rows in one.tables.items()})
 
 
-async def _load(directory: Path) -> _Side:
-    reader = LakeReader(directory)
+async def _load(files: Files) -> _Side:
+    reader = LakeReader(files)
     try:
         places = [row async for row in reader.all_occurrences()]
         live = {row.asset_id for row in places if row.presence is Presence.PRESENT}
@@ -81,6 +84,7 @@ async def _load(directory: Path) -> _Side:
             "bronze_occurrences": [_place(row) for row in places if row.presence is Presence.PRESENT],
             "silver_assets": await _collect(reader.all_assets(), _asset, live),
             "silver_spans": await _collect(reader.all_spans(), _span, live),
+            "person_words": await _collect(reader.all_corrections(), _correction, None),
             "gold_assets": await _collect(reader.all_gold(), _gold, None),
         }
     finally:
@@ -102,6 +106,8 @@ def _place(row: OccurrenceRow) -> tuple[str, Facts]:
         "kind": row.kind,
         "mime": row.mime,
         "size_bytes": row.version.size_bytes,
+        "etag": row.version.etag,
+        "labels": row.labels,
     }
 
 
@@ -111,6 +117,10 @@ def _asset(row: AssetRow) -> tuple[str, Facts]:
 
 def _span(row: SpanRow) -> tuple[str, Facts]:
     return span_id(row.asset_id, row.span), _facts(row)
+
+
+def _correction(row: CorrectionRow) -> tuple[str, Facts]:
+    return row.asset_id, _facts(row)
 
 
 def _gold(row: GoldRow) -> tuple[str, Facts]:

@@ -1,34 +1,28 @@
-"""What makes a commit survive a power cut: the lock, the fsyncs and the ledger.
+"""What makes a commit survive a power cut: the order of syncs and ledger, and what is undone after one.
 
 Lance itself never calls fsync (seen with strace): a manifest that was renamed into place may be empty after a
 power cut, and then the whole table is unreadable. So the writer syncs all new files after a commit and writes
-the table versions it synced into ``lake.json``. When the lake is opened after another boot than the one of the
-ledger, versions newer than the ledger's are dropped (:func:`roll_back`): nobody was told that they exist.
+the table versions it synced into ``lake.json``. When the lake is opened in another era (:attr:`Files.era`: of a
+directory, another boot) than the one of the ledger, versions newer than the ledger's are dropped (:func:`roll_back`):
+nobody was told that they exist.
 
 Invariant: every version in the ledger is on the disk, not only in the page cache.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import logging
-import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from pathlib import PurePosixPath
 
-from lakewatchd.errors import AlreadyRunning, LakeDamaged, SchemaTooNew
+from lakewatchd.errors import LakeDamaged, SchemaTooNew
+from lakewatchd.lake.files import Files
 from lakewatchd.lake.schema import SCHEMA_VERSION
 
 log = logging.getLogger(__name__)
 
 LEDGER = "lake.json"
-_LOCK = "writer.lock"
-_SYNCS_AT_ONCE = 8
-"""Parallel fsyncs share journal commits and flushes of the disk's cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +33,9 @@ class Ledger:
     identity: str = ""
     """Made with the lake, at random: what lies beside it can tell whether it belongs to it."""
     boot: str = ""
+    """The era in which it was written."""
+    writer: str = ""
+    """Who wrote it, where there could be two."""
     revision: int = 0
     """All rows up to this one are in the tables."""
     forgotten: int = 0
@@ -51,14 +48,19 @@ class Ledger:
     """The newest of those days, by the wall clock."""
 
 
-def is_lake(directory: Path) -> bool:
-    return (directory / LEDGER).is_file()
+def is_lake(files: Files) -> bool:
+    return files.read(LEDGER) is not None
 
 
-def read_ledger(directory: Path) -> Ledger:
+def read_ledger(files: Files) -> Ledger:
     """Raises ``SchemaTooNew``, ``LakeDamaged`` if it makes no sense or is gone. Of any schema up to today's."""
+    content = files.read(LEDGER)
+    if content is None:
+        if files.tables():
+            raise LakeDamaged(f"{files.uri}/{LEDGER} is missing")
+        return Ledger()
     try:
-        raw = json.loads((directory / LEDGER).read_bytes())
+        raw = json.loads(content)
         schema = raw["schema"]
         if isinstance(schema, int) and schema > SCHEMA_VERSION:
             raise SchemaTooNew(
@@ -66,144 +68,62 @@ def read_ledger(directory: Path) -> Ledger:
                 "install the newer lakewatchd again, or point daemon.state_dir at an empty directory",
             )
         return Ledger(**raw | {"days": tuple(map(int, raw.get("days", ())))})
-    except FileNotFoundError as exc:
-        if any(directory.glob("*.lance")):
-            raise LakeDamaged(f"{directory / LEDGER} is missing") from exc
-        return Ledger()
     except (ValueError, TypeError, KeyError, AttributeError) as exc:
-        raise LakeDamaged(f"{directory / LEDGER} is damaged: {exc}") from exc
+        raise LakeDamaged(f"{files.uri}/{LEDGER} is damaged: {exc}") from exc
 
 
-def write_ledger(directory: Path, ledger: Ledger, *, sync: bool = True) -> None:
+def write_ledger(files: Files, ledger: Ledger, *, sync: bool = True) -> None:
     """Replace it in one step."""
-    fresh = directory / f"{LEDGER}.new"
-    with fresh.open("w") as file:
-        json.dump(asdict(replace(ledger, boot=_boot_id())), file)
-        if sync:
-            file.flush()
-            os.fsync(file.fileno())
-    fresh.replace(directory / LEDGER)
-    if sync:
-        _fsync(directory)
+    written = asdict(replace(ledger, boot=files.era, writer=files.writer))
+    files.write(LEDGER, json.dumps(written).encode(), sync=sync)
 
 
-def take_lock(directory: Path) -> int:
-    """The open file that holds the writer's lock until it is closed, by us or by our death.
-
-    Raises ``AlreadyRunning`` with the pid of the owner.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    fd = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as exc:
-        pid = os.read(fd, 32).decode(errors="replace").strip() or "unknown"
-        os.close(fd)
-        raise AlreadyRunning(f"process {pid} writes to {directory}", "stop it first, or use another state_dir") from exc
-    try:
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
-    except OSError:  # a full disk: the next try must find the lock free
-        os.close(fd)
-        raise
-    return fd
-
-
-class Syncer:
-    """Brings new files to the disk. Lance never changes a file once written, so a name is synced once."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._synced: set[Path] = set()
-
-    def sync(self) -> int:
-        """Sync all files below the lake that were not; returns how many. Blocks for one disk flush or a few."""
-        found = set(_files(self._directory))
-        fresh = found - self._synced
-        fresh_dirs = {parent for path in fresh for parent in (path.parent, path.parent.parent)}
-        with ThreadPoolExecutor(_SYNCS_AT_ONCE) as pool:
-            list(pool.map(_fsync, fresh))
-        for directory in sorted(fresh_dirs, key=lambda path: -len(path.parts)):
-            _fsync(directory)
-        self._synced = found
-        return len(fresh)
-
-
-def recover(directory: Path) -> Ledger:
+def recover(files: Files) -> Ledger:
     """The ledger, after :func:`roll_back`. A new lake gets one before its first table, in case that is torn."""
-    ledger = read_ledger(directory)
-    if not ledger.boot and not any(directory.glob("*.lance")):
-        write_ledger(directory, ledger)
-    roll_back(directory, ledger)
+    ledger = read_ledger(files)
+    if not ledger.boot and not files.tables():
+        write_ledger(files, ledger)
+    roll_back(files, ledger)
     return ledger
 
 
-def roll_back(directory: Path, ledger: Ledger) -> dict[str, int]:
+def roll_back(files: Files, ledger: Ledger) -> dict[str, int]:
     """Drop what a power cut may have torn. Returns how many versions of which table were dropped.
 
-    Does nothing within the boot that wrote the ledger: what the page cache holds is whole, whoever died.
+    Does nothing within the era that wrote the ledger: what was written in it is whole, whoever died.
     Raises ``LakeDamaged`` before it drops anything if a version of the ledger is not there: no power cut does that, but
     a lost directory does, and a copy that was made while the lake was written.
     """
     for name, version in ledger.versions.items():
-        if version not in map(version_of, manifests(directory / f"{name}.lance")):
+        if version not in map(version_of, manifests(files, name)):
             raise LakeDamaged(f"{name}: version {version} is missing, which {LEDGER} speaks of")
-    if not ledger.boot or ledger.boot == _boot_id():
+    if not ledger.boot or ledger.boot == files.era:
         return {}
     dropped = {}
-    for table in directory.glob("*.lance"):
-        torn = [path for path in manifests(table) if version_of(path) > ledger.versions.get(table.stem, 0)]
-        for path in torn:
-            path.unlink()
+    for table in files.tables():
+        torn = [name for name in manifests(files, table) if version_of(name) > ledger.versions.get(table, 0)]
+        for name in torn:
+            files.remove(name)
         if torn:
-            (table / "_versions" / "latest_version_hint.json").unlink(missing_ok=True)
-            _fsync(table / "_versions")
-            dropped[table.stem] = len(torn)
-            log.warning("dropped unsynced versions after a power cut", extra={"table": table.stem, "count": len(torn)})
-        if not any(manifests(table)):
-            _remove_tree(table)
+            forget_hint(files, table)
+            dropped[table] = len(torn)
+            log.warning("dropped unsynced versions after a power cut", extra={"table": table, "count": len(torn)})
+        if not manifests(files, table):
+            files.remove(f"{table}.lance/")
     return dropped
 
 
-def bytes_below(directory: Path) -> int:
-    """Bytes of all files, as ``ls`` counts them."""
-    total = 0
-    for path in _files(directory):
-        with contextlib.suppress(FileNotFoundError):
-            total += path.stat().st_size
-    return total
+def manifests(files: Files, table: str) -> list[str]:
+    """Names of those of all versions of a table, the newest first."""
+    names = files.sizes(f"{table}.lance/_versions/")
+    return sorted(name for name in names if name.endswith(".manifest") and PurePosixPath(name).stem.isdigit())
 
 
-def manifests(table: Path) -> list[Path]:
-    """Of all versions of a table, the newest first."""
-    return sorted(path for path in (table / "_versions").glob("*.manifest") if path.stem.isdigit())
-
-
-def version_of(manifest: Path) -> int:
+def version_of(manifest: str) -> int:
     """Manifests are named so that the newest sorts first."""
-    return (1 << 64) - 1 - int(manifest.stem)
+    return (1 << 64) - 1 - int(PurePosixPath(manifest).stem)
 
 
-def _files(directory: Path) -> Iterator[Path]:
-    for base, _, names in os.walk(directory):
-        yield from (Path(base, name) for name in names)
-
-
-def _fsync(path: Path) -> None:
-    """A file that cleaning up took away meanwhile needs no sync."""
-    with contextlib.suppress(FileNotFoundError):
-        fd = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-
-
-def _remove_tree(table: Path) -> None:
-    import shutil
-
-    shutil.rmtree(table)
-
-
-def _boot_id() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+def forget_hint(files: Files, table: str) -> None:
+    """Of which version is the newest: to be called by who took that one away."""
+    files.remove(f"{table}.lance/_versions/latest_version_hint.json")

@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 
 from lakewatchd.core.asset import AssetId
 from lakewatchd.core.lineage import StageRun
-from lakewatchd.lake.rows import AssetRow, Batch, GoldRow, OccurrenceRow, SpanRow
+from lakewatchd.lake.rows import AssetRow, Batch, CorrectionRow, GoldRow, OccurrenceRow, SpanRow
 
 
 @dataclass(slots=True)
 class Group:
+    corrections: dict[AssetId, CorrectionRow] = field(default_factory=dict)
+    learned: dict[str, bytes] = field(default_factory=dict)
     occurrences: dict[str, OccurrenceRow] = field(default_factory=dict)
     assets: dict[AssetId, AssetRow] = field(default_factory=dict)
     spans: dict[AssetId, dict[int, SpanRow]] = field(default_factory=dict)
@@ -32,6 +34,8 @@ class Group:
         return group
 
     def add(self, batch: Batch) -> None:
+        self.learned.update(batch.learned)
+        self.corrections.update((row.asset_id, row) for row in batch.corrections)
         self.occurrences.update((row.key.occurrence_id, row) for row in batch.occurrences)
         self.assets.update((row.asset_id, row) for row in batch.assets)
         self.spans.update((row.asset_id, {}) for row in batch.assets)  # a batch brings all spans of its assets
@@ -53,7 +57,16 @@ class Group:
 
 def rows_in(batch: Batch) -> int:
     """What a batch counts towards a full group: rows, so that one long document counts as many photos do."""
-    tables = (batch.occurrences, batch.assets, batch.spans, batch.gold, batch.gold_gone, batch.runs)
+    tables = (
+        batch.corrections,
+        batch.learned,
+        batch.occurrences,
+        batch.assets,
+        batch.spans,
+        batch.gold,
+        batch.gold_gone,
+        batch.runs,
+    )
     return sum(len(rows) for rows in tables)
 
 

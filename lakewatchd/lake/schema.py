@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 4
 
-STAGES = ("chunk", "detect", "embed", "tag")
+STAGES = ("chunk", "detect", "embed", "tag", "film", "read", "sound", "clips", "speech", "ocr", "caption", "place")
 """The stages whose transform a silver row records, each in a column of its own: "stale" is one comparison."""
 
 
@@ -44,7 +44,16 @@ class Column:
     """An Arrow type by its name in :func:`_arrow_type`."""
     comment: str
     index: str = ""
-    """``btree`` from the first row; ``bitmap``, ``labels`` and ``words`` once there are enough rows to gain."""
+    """``btree`` and ``words`` from the first row; ``bitmap``, ``labels`` and ``vectors`` once there are enough rows to
+    gain."""
+
+    @property
+    def index_name(self) -> str:
+        """Says how the index was made, so that one that was made otherwise is seen."""
+        return f"{self.name}_{_INDEX_NAMES.get(self.index, 'idx')}"
+
+
+_INDEX_NAMES = {"words": "words", "vectors": "ivf_sq"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +98,18 @@ OCCURRENCES = TableSpec(
         Column("mime", "string", "media type by content and name"),
         Column("size_bytes", "int64", "size when it was read"),
         Column("mtime_ns", "int64", "modification time when it was read, ns since the epoch"),
-        Column("inode", "int64", "inode number; 64 unsigned bits kept as signed"),
-        Column("device", "int64", "device number; 64 unsigned bits kept as signed"),
+        Column("inode", "int64", "inode number, 0 in a bucket; 64 unsigned bits kept as signed"),
+        Column("device", "int64", "device number, 0 in a bucket; 64 unsigned bits kept as signed"),
         Column("presence", "string", "present, away or gone", "bitmap"),
         Column("first_seen", "float64", "s since the epoch"),
         Column("last_seen", "float64", "s since the epoch, when the facts were last confirmed by reading"),
         _REVISION,
+        Column("etag", "string", "what the bucket calls the content; empty for a file"),
+        Column("version_id", "string", "of the object, in a bucket with versions"),
+        Column("content_type", "string", "media type the object was put with"),
+        Column("tags", "pairs", "object tags, as (k, v) by name"),
+        Column("metadata", "pairs", "user metadata of the object, as (k, v) by name"),
+        Column("family", "string", "128 bits of hex over what the path shares with its companions, or empty", "btree"),
     ),
 )
 
@@ -110,7 +125,11 @@ ASSETS = TableSpec(
         Column("height", "int64", "upright pixels"),
         Column("duration_s", "float64", "play time, s"),
         Column("captured_at", "timestamp", "wall-clock time where it was taken, no zone"),
-        Column("captured_from", "string", "evidence for captured_at: exif, name or empty"),
+        Column(
+            "captured_from",
+            "string",
+            "evidence for captured_at: a word of stages.dated or empty; gps and *-utc: in Greenwich",
+        ),
         Column("camera", "string", "maker and model"),
         Column("latitude", "float64", "degrees north"),
         Column("longitude", "float64", "degrees east"),
@@ -120,6 +139,13 @@ ASSETS = TableSpec(
         Column("text_chars", "int64", "characters of text in the whole document"),
         *(Column(f"{stage}_transform", "string", f"transform that made the {stage} part") for stage in STAGES),
         _REVISION,
+        Column("language", "string", "ISO 639-1"),
+        Column("author", "string", "author, artist or sender the content names"),
+        Column("pages", "int64", "pages, slides, sheets, frames of an animation"),
+        Column("caption", "string", "one sentence on what is to be seen"),
+        Column("caption_tags", "strings", "free tags of the model that wrote the caption"),
+        Column("signature", "binary", "fingerprints that near-duplicates are told by"),
+        Column("spans", "int64", "number of its spans"),
     ),
 )
 
@@ -130,18 +156,22 @@ SPANS = TableSpec(
         Column("span_id", "string", "asset id, ':' and the span number in 6 digits: the key", "btree"),
         _ASSET,
         Column("span", "int64", "number within the asset, from 0"),
-        Column("kind", "string", "image, passage, clip or frame", "bitmap"),
-        Column("text", "string", "the passage"),
+        Column("kind", "string", "image, frame, page, passage, clip, text or speech", "bitmap"),
+        Column("text", "string", "the passage", "words"),
         Column("start", "int64", "first character in the document"),
         Column("end", "int64", "character after the last"),
         Column("page", "int64", "page number"),
         Column("start_s", "float64", "begin in the recording, s"),
         Column("end_s", "float64", "end in the recording, s"),
-        Column("image_vector", "image_vector", "unit vector in the image-text space"),
-        Column("text_vector", "text_vector", "unit vector in the text space"),
+        Column("image_vector", "image_vector", "unit vector in the image-text space", "vectors"),
+        Column("text_vector", "text_vector", "unit vector in the text space", "vectors"),
         Column("vector_transform", "string", "what made the vectors; those of two are never compared"),
         Column("objects", "objects", "things seen, with scores and boxes as shares of the picture"),
         _REVISION,
+        Column("words", "words", "spoken words with begin and end in the recording, s"),
+        Column("speaker", "string", "who speaks, where that is known"),
+        Column("language", "string", "ISO 639-1"),
+        Column("phash", "int64", "perceptual hash of the picture; 64 unsigned bits kept as signed"),
     ),
 )
 
@@ -157,17 +187,56 @@ GOLD = TableSpec(
         Column("tags", "tags", "labels with score and who said so"),
         Column("tag_names", "strings", "the names in tags, for the index", "labels"),
         Column("caption", "string", "one sentence on what is to be seen"),
-        Column("dated_at", "timestamp", "wall-clock time to file it under, no zone"),
-        Column("dated_by", "string", "evidence for dated_at: exif, name or mtime"),
+        Column("dated_at", "timestamp", "wall-clock time to file it under, no zone", "btree"),
+        Column(
+            "dated_by",
+            "string",
+            "evidence for dated_at: sidecar, exif, container, document, gps, name, folder or mtime",
+        ),
         Column("text", "string", "searchable text: title, caption, tags, begin of the document", "words"),
         Column("vector", "image_vector", "unit vector in the image-text space"),
-        Column("best_root", "string", "root of the occurrence to open"),
+        Column("best_root", "string", "root of the occurrence to open", "bitmap"),
         Column("best_path", "string", "its path below the root, as path_text"),
-        Column("size_bytes", "int64", "length of the content"),
+        Column("size_bytes", "int64", "length of the content", "btree"),
         Column("occurrences", "int64", "places that hold it"),
+        _REVISION,
+        Column("language", "string", "ISO 639-1"),
+        Column("country", "string", "where it was taken", "bitmap"),
+        Column("city", "string", "where it was taken, or the next one", "bitmap"),
+        Column("latitude", "float64", "degrees north"),
+        Column("longitude", "float64", "degrees east"),
+        Column("duration_s", "float64", "play time, s"),
+        Column("duplicate_group", "string", "near-duplicates share one; empty without", "btree"),
+        Column("is_representative", "bool", "the one of its group that is shown; true without a group", "bitmap"),
+        Column(
+            "family", "string", "asset id of what it is a sidecar or a part of; its own for a lone sidecar", "bitmap"
+        ),
+    ),
+)
+
+WORDS = TableSpec(
+    "person_words",
+    "asset_id",
+    (
+        _ASSET,
+        Column("tags", "strings", "tags that a person gave it"),
+        Column("denied", "strings", "tags that a person took away from it"),
+        Column("category", "string", "the category that a person filed it under, or empty"),
         _REVISION,
     ),
 )
+"""Kept by content, and for ever: not derived from anything."""
+
+LEARNED = TableSpec(
+    "learned",
+    "name",
+    (
+        Column("name", "string", "what was learned: school is what corrections have taught", "btree"),
+        Column("payload", "binary", "as the module that learned it writes it"),
+        _REVISION,
+    ),
+)
+"""What rows depend on besides content, places and settings: its digest is part of their transforms."""
 
 GOLD_GONE = TableSpec(
     "gold_gone",
@@ -189,12 +258,12 @@ LINEAGE = TableSpec(
         Column("started_at", "float64", "s since the epoch"),
         Column("duration_s", "float64", "s"),
         Column("state", "string", "done, skipped or failed"),
-        Column("detail", "string", "the error, or why it was skipped"),
+        Column("detail", "string", "the error, why it was skipped, or what was left out of the content"),
         _REVISION,
     ),
 )
 
-TABLES = (SPANS, ASSETS, OCCURRENCES, GOLD, GOLD_GONE, LINEAGE)
+TABLES = (WORDS, LEARNED, SPANS, ASSETS, OCCURRENCES, GOLD, GOLD_GONE, LINEAGE)
 """In the order they are written."""
 
 
@@ -228,6 +297,8 @@ def _arrow_type(name: str, dims: Dims) -> pa.DataType | None:
             return pa.list_(pa.struct([("k", pa.string()), ("v", pa.string())]))
         case "tags":
             return pa.list_(pa.struct([("name", pa.string()), ("score", pa.float64()), ("origin", pa.string())]))
+        case "words":
+            return pa.list_(pa.struct([("text", pa.string()), ("start_s", pa.float64()), ("end_s", pa.float64())]))
         case "objects":
             corners = [(corner, pa.float64()) for corner in ("left", "top", "right", "bottom")]
             return pa.list_(pa.struct([("name", pa.string()), ("score", pa.float64()), *corners]))

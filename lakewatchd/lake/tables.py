@@ -7,7 +7,7 @@
                                                               ▼
                                                      futures resolve          then one step of maintenance
 
-Two writers would duplicate rows without any error, so a lock file lets one process in. Invariant: a future
+Two writers would duplicate rows without any error, so a lock lets one process in. Invariant: a future
 that resolved stands for rows that survive a power cut; one that failed may have left some of its rows behind,
 which submitting the batch again makes right.
 """
@@ -17,29 +17,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lakewatchd.config import LakeConfig
+from lakewatchd.core.asset import AssetId
 from lakewatchd.core.clock import Clock, SystemClock
 from lakewatchd.core.pulse import Pulse
 from lakewatchd.errors import AssetError, Busy, FatalError, LakeDamaged, LakewatchError
 from lakewatchd.lake import codec, durable, schema
+from lakewatchd.lake.files import Files, Lock, files_at
 from lakewatchd.lake.group import Group, bytes_in
 from lakewatchd.lake.lance_errors import translated
 from lakewatchd.lake.maintain import Maintenance
 from lakewatchd.lake.migrate import migrate
 from lakewatchd.lake.purge import forget_withdrawals, gone_before, purge, with_today
 from lakewatchd.lake.rows import Batch
-from lakewatchd.lake.schema import ASSETS, GOLD, GOLD_GONE, LINEAGE, OCCURRENCES, SPANS, Dims
+from lakewatchd.lake.schema import ASSETS, GOLD, GOLD_GONE, LEARNED, LINEAGE, OCCURRENCES, SPANS, WORDS, Dims
 from lakewatchd.lake.store import Store
 from lakewatchd.lake.thumbnails import Thumbnails
 from lakewatchd.lake.verify import require_whole
 from lakewatchd.lake.waiting import Waiting, WaitingRoom, settle
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +52,7 @@ CONFLICT_WAITS_S = (0.1, 0.5, 2.0)
 """Before a group that met another program in the lake is written again. After that its jobs are tried again later."""
 MAX_UNWRITTEN_BYTES = 256_000_000
 """Of batches that wait or are being written: whoever has more waits (:meth:`LakeWriter.room`)."""
+_STAMPED_AT_ONCE = 10_000
 IDLE_S = 2.0
 """After this long without work, smaller debts are paid too."""
 STUCK_S = 900.0
@@ -61,7 +67,7 @@ class LakeWriter:
         store: Store,
         thumbnails: Thumbnails,
         ledger: durable.Ledger,
-        lock: int,
+        lock: Lock,
         config: LakeConfig,
         clock: Clock,
         sync: bool,
@@ -69,7 +75,7 @@ class LakeWriter:
         self._store, self._thumbnails, self._ledger, self._lock = store, thumbnails, ledger, lock
         self._config, self._clock, self._sync = config, clock, sync
         self._revision = ledger.revision
-        self._syncer = durable.Syncer(store.directory)
+        self._files = store.files
         self._maintenance = Maintenance(store, config.optimize_commits, self._make_durable)
         self._waiting = WaitingRoom(config.commit_rows, config.commit_s)
         self._chores: deque[tuple[Callable[[], Awaitable[None]], asyncio.Future[None]]] = deque()
@@ -82,7 +88,7 @@ class LakeWriter:
     @classmethod
     async def open(
         cls,
-        directory: Path,
+        place: Path | Files,
         thumbnails: Path,
         dims: Dims,
         config: LakeConfig | None = None,
@@ -93,16 +99,20 @@ class LakeWriter:
         """Open or make the lake, undo what a power cut tore, remove orphaned files.
 
         ``sync=False`` gives up promise 1 (power cuts) for speed; kill -9 is survived either way.
-        Raises ``AlreadyRunning``, ``SchemaTooNew``, ``LakeDamaged``, ``OutOfSpace``.
+        Raises ``AlreadyRunning``, ``SchemaTooNew``, ``LakeDamaged``, ``OutOfSpace``; ``LakeAway`` and ``Busy`` where
+        asking again, with the same ``place``, may help.
         """
+        files = files_at(place)
         with translated("opening the lake"):
-            lock = await asyncio.to_thread(durable.take_lock, directory)
+            lock = await asyncio.to_thread(files.lock)
+        if lock.doubt:
+            log.warning("%s", lock.doubt)
         try:
             with translated("opening the lake"):
-                ledger = await asyncio.to_thread(durable.recover, directory)
-                ledger = await asyncio.to_thread(migrate, directory, ledger, sync=sync)
-                await asyncio.to_thread(require_whole, directory)
-            store = await Store.open(directory, dims)
+                ledger = await asyncio.to_thread(durable.recover, files)
+                ledger = await asyncio.to_thread(migrate, files, ledger, sync=sync)
+                await asyncio.to_thread(require_whole, files)
+            store = await Store.open(files, dims)
             revision = await _newest_revision(store, ledger.revision)
             writer = cls(
                 store,
@@ -116,7 +126,7 @@ class LakeWriter:
             await writer._maintenance.tidy_at_start()
             await writer._make_durable()
         except BaseException:
-            os.close(lock)
+            await asyncio.to_thread(lock.release)
             raise
         return writer
 
@@ -160,6 +170,26 @@ class LakeWriter:
         """Forget occurrences that went, and assets that were withdrawn, before this time (s since the epoch)."""
         await self._between_groups(lambda: self._purge(int(before * 1_000_000)))
 
+    async def stamp(self, stage: str, transform: str, asset_ids: Collection[AssetId], known: int) -> set[AssetId]:
+        """Note that today's ``transform`` of ``stage`` would say the same of these assets as is written of them.
+
+        Left alone is what was written after revision ``known``: nobody has compared it. Returns the others.
+        """
+        stamped = set[AssetId]()
+
+        async def chore() -> None:
+            for part in _parts(sorted(asset_ids)):
+                where = f"{schema.is_in('asset_id', part)} AND revision <= {known}"
+                same = await self._store.select(ASSETS, ["asset_id"], where)
+                await self._store.stamp(same["asset_id"], f"{stage}_transform", transform, self._next_revision())
+                self._maintenance.note_commit(ASSETS)
+                stamped.update(same["asset_id"].to_pylist())
+            await self._make_durable(self._revision)
+
+        if asset_ids:
+            await self._between_groups(chore)
+        return stamped
+
     async def optimize(self) -> None:
         """Compact and index everything now."""
         await self._between_groups(self._optimize)
@@ -196,9 +226,10 @@ class LakeWriter:
     async def close(self) -> None:
         """Give up the lock. After :meth:`run` has ended."""
         self._is_stopping = True
+        await self._maintenance.close()
         self._store.close()
         await asyncio.to_thread(self._thumbnails.close)
-        os.close(self._lock)
+        await asyncio.to_thread(self._lock.release)
 
     # --- when ---------------------------------------------------------------------------------------------
 
@@ -267,14 +298,20 @@ class LakeWriter:
             await self._merge(GOLD_GONE, [{"asset_id": asset_id} for asset_id in gone], revision)
             await self._store.delete(GOLD, schema.is_in("asset_id", gone))
         await self._merge(LINEAGE, [codec.run_record(run) for run in group.runs], revision)
+        await self._merge(LEARNED, [{"name": k, "payload": v} for k, v in group.learned.items()], revision)
+        await self._merge(WORDS, [codec.correction_record(row) for row in group.corrections.values()], revision)
         await self._make_durable(revision)
 
     async def _merge(self, spec: schema.TableSpec, records: Sequence[codec.Record], revision: int) -> None:
         if not records:
             return
-        rows = await asyncio.to_thread(codec.encode, records, self._store.arrow(spec), revision)
+        rows = await asyncio.to_thread(self._prepare, spec, records, revision)
         await (self._store.merge(spec, rows) if spec.key else self._store.append(spec, rows))
-        self._maintenance.note_commit(spec)
+        self._maintenance.note_commit(spec, len(records))
+
+    def _prepare(self, spec: schema.TableSpec, records: Sequence[codec.Record], revision: int) -> pa.Table:
+        self._lock.require()
+        return codec.encode(records, self._store.arrow(spec), revision)
 
     async def _remove_old_spans(self, group: Group) -> None:
         """Spans that re-written assets no longer have: looked up first, since there hardly ever are any."""
@@ -310,10 +347,14 @@ class LakeWriter:
         try:
             with translated("syncing the lake"):
                 if self._sync:
-                    await asyncio.to_thread(self._syncer.sync)
-                await asyncio.to_thread(durable.write_ledger, self._store.directory, self._ledger, sync=self._sync)
+                    await asyncio.to_thread(self._files.sync)
+                await asyncio.to_thread(self._note, self._ledger)
         except LakeDamaged as exc:
             raise FatalError(exc.message, "look after the disk (dmesg); what was not confirmed is done again") from exc
+
+    def _note(self, ledger: durable.Ledger) -> None:
+        self._lock.require()
+        durable.write_ledger(self._files, ledger, sync=self._sync)
 
     async def _between_groups(self, chore: Callable[[], Awaitable[None]]) -> None:
         if self._is_stopping:
@@ -340,6 +381,11 @@ class LakeWriter:
         futures = [item.future for item in self._waiting.take_all()] + [future for _, future in self._chores]
         for future in futures:
             settle(future, FatalError("the lake's writer has stopped"))
+
+
+def _parts(keys: Sequence[AssetId]) -> Iterator[Sequence[AssetId]]:
+    for at in range(0, len(keys), _STAMPED_AT_ONCE):
+        yield keys[at : at + _STAMPED_AT_ONCE]
 
 
 @contextlib.asynccontextmanager

@@ -11,24 +11,24 @@ import math
 import os
 import resource
 import sys
-import sysconfig
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from lakewatchd.child import Blob, Json, Note, Operation, arguments, serve
+from lakewatchd.child import Blob, Json, Operation, Parent, arguments, serve
 from lakewatchd.config import DecodeConfig
 from lakewatchd.confine import confine
-from lakewatchd.core.asset import Kind, Version
-from lakewatchd.core.content import Content, Identity, Sample
+from lakewatchd.core.asset import Version
+from lakewatchd.core.content import Identity, Sample, Task
 from lakewatchd.core.status import Layer
 from lakewatchd.core.wire import from_json, to_json
 from lakewatchd.errors import DamagedMedia, LakewatchError, TooLarge, UnsupportedMedia
-from lakewatchd.media import decode, document, exif, files, fingerprint, wire
+from lakewatchd.media import dispatch, exif, files, fingerprint, wire
 from lakewatchd.media.files import OutOfReach, open_regular
 from lakewatchd.media.fingerprint import Hasher
 from lakewatchd.media.kinds import EMPTY, kind_of
+from lakewatchd.media.original import Original
 
 Answer = tuple[Json, Sequence[Blob]]
 CHANGED: Answer = ({"changed": True}, ())
@@ -36,40 +36,31 @@ GONE: Answer = ({"gone": True}, ())
 OUT_OF_REACH: Answer = ({"out_of_reach": True}, ())
 
 
-def operations(note: Note) -> dict[str, Operation]:
+def operations(parent: Parent) -> dict[str, Operation]:
     _load_libraries()
     hasher = Hasher()
-    note({"layers": [to_json(layer) for layer in _confine(arguments())]})
+    parent.note({"layers": [to_json(layer) for layer in _confine(arguments())]})
     return {
         "identify": _guarded(lambda args, blobs: _identify(hasher, args, *blobs)),
         "sample": _guarded(lambda args, blobs: _sample(*blobs)),
-        "describe": _guarded(lambda args, blobs: _describe(args, *blobs)),
+        "describe": _guarded(lambda args, blobs: _describe(parent, args, *blobs)),
+        "sound": _guarded(lambda args, blobs: _sound(parent, args, *blobs)),
     }
 
 
 def _load_libraries() -> None:
     """All of them and now: afterwards no code can be loaded, and the deadline of a call is for its file."""
     import blake3  # noqa: F401
-    import numpy  # noqa: F401
-    from PIL import AvifImagePlugin, Image, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin  # noqa: F401
 
-    Image.preinit()
-    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # there are several decoders already
+    dispatch.load()
+    time.localtime()  # reads the zone, which cannot be read later
 
 
 def _confine(roots: list[str]) -> tuple[Layer, ...]:
-    """Roots, and Python's own directories, as a codec may be looked up later; a root that is away is left out."""
-    library = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    with contextlib.ExitStack() as held:
-        folders = []
-        for place in (*roots, *sorted(library), str(Path(__file__).parents[1])):
-            with contextlib.suppress(OSError):
-                folders.append(os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
-                held.callback(os.close, folders[-1])
-        silence = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(silence, 2)  # what libraries print of a file would be forged lines in the daemon's log
-        os.close(silence)
-        layers = confine(folders)
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 2)  # what libraries print of a file would be forged lines in the daemon's log
+    os.close(silence)
+    layers = confine([*roots, *dispatch.READABLE])
     if not all(layer.holds for layer in layers):  # the next best: no more processes, nor threads, except for root
         resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
     return layers
@@ -82,6 +73,8 @@ def _guarded(operation: Operation) -> Operation:
         _allow_cpu(args["deadline_s"])
         try:
             return operation(args, blobs)
+        except _Changed:
+            return CHANGED
         except FileNotFoundError:
             return GONE
         except OutOfReach:
@@ -146,34 +139,41 @@ def _require_substance(fd: int, size_bytes: int) -> None:
         )
 
 
-def _describe(args: Json, root: bytes, path: bytes, name: bytes) -> Answer:
-    identity = wire.identity_from_json(args)
-    config = from_json(DecodeConfig, args["config"])
+def _describe(parent: Parent, args: Json, root: bytes, path: bytes, name: bytes) -> Answer:
+    task = from_json(Task, args["task"])
+    with _opened(parent, args, root, path, os.fsdecode(name)) as original:
+        return CHANGED if original is None else wire.content_to_frame(*dispatch.describe(original, task))
+
+
+def _sound(parent: Parent, args: Json, root: bytes, path: bytes) -> Answer:
+    start_s, end_s = (float(str(args[name])) for name in ("start_s", "end_s"))
+    with _opened(parent, args, root, path, "") as original:
+        return CHANGED if original is None else wire.sound_to_frame(dispatch.sound(original, start_s, end_s))
+
+
+class _Changed(Exception):
+    """While it was being decoded."""
+
+
+@contextlib.contextmanager
+def _opened(parent: Parent, args: Json, root: bytes, path: bytes, name: str) -> Iterator[Original | None]:
+    """The file while it is the version that is asked for, else None. Raises :class:`_Changed` if it was, but is not any
+    more when all was read."""
+    identity, is_supplied = wire.identity_from_json(args), args["is_supplied"] is True
+
+    def is_here(fd: int) -> bool:
+        if is_supplied:  # it is being filled, so its times move; that it holds this content is its supplier's word
+            return os.fstat(fd).st_size == identity.version.size_bytes
+        return identity.version.is_same_as(Version.of(os.fstat(fd)))
+
+    def need(start: int, end: int) -> bool:
+        return parent.ask({"need": [start, end]})["have"] is True
+
     with open_regular(root, path) as fd:
-        if not identity.version.is_same_as(Version.of(os.fstat(fd))):
-            return CHANGED
-        content, text = _decode(fd, identity, os.fsdecode(name), config)
-        if not identity.version.is_same_as(Version.of(os.fstat(fd))):
-            return CHANGED
-    return wire.content_to_frame(content, text)
-
-
-def _decode(fd: int, identity: Identity, name: str, config: DecodeConfig) -> tuple[Content, str]:
-    mime = identity.mime
-    if identity.kind is Kind.IMAGE:
-        content = decode.describe_image(fd, mime, name, max_pixels=config.max_pixels, thumbnail_px=config.thumbnail_px)
-        return content, ""
-    if identity.kind is Kind.DOCUMENT and document.is_readable(mime):
-        return document.describe_text(
-            fd,
-            mime,
-            name,
-            max_bytes=config.max_text_bytes,
-            passage_chars=config.passage_chars,
-            passage_overlap=config.passage_overlap,
-        )
-    problems = (f"the text of {mime} is not read yet",) if identity.kind is Kind.DOCUMENT else ()
-    return Content(title=exif.title_of(name), warnings=problems), ""
+        config = from_json(DecodeConfig, args["config"])
+        yield Original(fd, identity, name, config, need if is_supplied else None) if is_here(fd) else None
+        if not is_here(fd):
+            raise _Changed
 
 
 if __name__ == "__main__":

@@ -1,5 +1,8 @@
 """Pictures: one decode gives the pixels for the models, the thumbnail and the fingerprint (Pillow).
 
+Whatever the format, it comes to the same in :func:`_opened`. What comes after decoding is the same for a frame of a
+video: :func:`upright` and :func:`looks`.
+
 JPEG is decoded at reduced size from the start. Dimensions are checked in the header, before any pixel is. The
 invariant: a picture is whole and upright, or it is an error; never half grey.
 """
@@ -7,16 +10,19 @@ invariant: a picture is whole and upright, or it is an error; never half grey.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime as dt
 import io
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from lakewatchd import errors
-from lakewatchd.core.content import Content, Picture
-from lakewatchd.media import exif, files
+from lakewatchd.core.content import Content, Frame, Picture
+from lakewatchd.media import colour, exif, files, formats, pages, raw, sidecar, vector
 from lakewatchd.media.fingerprint import phash
+from lakewatchd.media.kinds import RAW_PHOTOS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -24,57 +30,86 @@ if TYPE_CHECKING:
 SHORT_PX = 288
 """Shortest side of the picture for the models: enough for a 224 or 256 pixel crop of any of them."""
 LONG_PX = 1024
+LEGIBLE_PX = 2000
+"""Longer side of a picture that text is read from: a page at 170 dots per inch."""
 _DRAFT = 2
 """JPEG may be decoded at a reduced size that is at least this multiple of what is kept."""
 
-_FORMATS: dict[str, tuple[str, ...]] = {
-    "image/jpeg": ("JPEG", "MPO"),
-    "image/png": ("PNG",),
-    "image/gif": ("GIF",),
-    "image/webp": ("WEBP",),
-    "image/bmp": ("BMP",),
-    "image/tiff": ("TIFF",),
-    "image/avif": ("AVIF",),
-}
-"""Only these decoders ever see a file, and each only what its signature promised."""
 
-_HINTS = {
-    "image/heic": "HEIC needs a HEVC decoder (libheif, Python package pillow-heif), which is not built in",
-    "image/jxl": "JPEG XL needs libjxl (Python package pillow-jxl-plugin), which is not built in",
-    "image/svg+xml": "vector graphics are not drawn; export a PNG beside it to find it by its look",
-}
-_RAW_HINT = "raw photos need LibRaw (Python package rawpy), which is not built in; a JPEG beside it is indexed"
+def describe_image(stream: BinaryIO, mime: str, name: str, *, max_pixels: int, thumbnail_px: int) -> Content:
+    """All that can be told of the picture in ``stream`` without a model.
 
-
-def describe_image(fd: int, mime: str, name: str, *, max_pixels: int, thumbnail_px: int) -> Content:
-    """All that can be told of the picture in ``fd`` without a model.
-
-    Raises :class:`errors.UnsupportedMedia`, :class:`errors.TooLarge` above ``max_pixels``, and
+    Of a format that cannot be opened here only its name is told, with a warning. Raises
+    :class:`errors.UnsupportedMedia`, :class:`errors.TooLarge` above ``max_pixels``, and
     :class:`errors.DamagedMedia` for whatever the decoder does not finish.
     """
-    formats = _FORMATS.get(mime)
-    if formats is None:
-        raise errors.UnsupportedMedia(f"no decoder for {mime}", hint=_HINTS.get(mime, _RAW_HINT))
-    with _decoding(max_pixels), open(fd, "rb", closefd=False) as stream:
-        if mime == "image/jpeg":
-            _require_end_of_jpeg(stream)
-        return _describe(stream, formats, name, max_pixels, thumbnail_px)
+    lack = formats.why_not(mime)
+    if lack is not None:
+        captured_at, captured_from = _captured(exif.Facts(), name)
+        title = exif.title_of(name)
+        return Content(title=title, captured_at=captured_at, captured_from=captured_from, warnings=(lack,))
+    with _decoding(max_pixels), _opened(stream, mime, max_pixels, LONG_PX) as original:
+        return _describe(original, name, max_pixels, thumbnail_px)
 
 
-def _describe(stream: BinaryIO, formats: tuple[str, ...], name: str, max_pixels: int, thumbnail_px: int) -> Content:
+def read_image(stream: BinaryIO, mime: str, *, first: int, count: int, max_pixels: int) -> Content:
+    """Its pages from ``first``, counted from 0, ``count`` at most, large enough to read text in them: as ``frames``.
+
+    What is not of pages is one. Nothing where the format cannot be opened here. Raises as :func:`describe_image`.
+    """
+    if formats.why_not(mime) is not None:
+        return Content()
+    with _decoding(max_pixels), _opened(stream, mime, max_pixels, LEGIBLE_PX) as original:
+        return Content(frames=tuple(_legible(original, first, count, max_pixels)), pages=_pages(original.image))
+
+
+@dataclass(frozen=True, slots=True)
+class _Original:
+    """A picture whose header was read, and what is known of it apart from that."""
+
+    image: Image
+    size: tuple[int, int] | None = None
+    """As seen; None: that of ``image``, which is no reduced one of it."""
+    facts: exif.Facts | None = None
+    """None: ``image`` itself tells, and its orientation too, once it is loaded."""
+    turn: int = 1
+    title: str = ""
+
+
+@contextlib.contextmanager
+def _opened(stream: BinaryIO, mime: str, max_pixels: int, drawn_px: int) -> Iterator[_Original]:
+    """``drawn_px`` is the longer side of what has no size of its own."""
     from PIL import Image
 
-    with Image.open(stream, formats=formats) as image:
-        size = image.size
-        _require_pixels(size, max_pixels)
-        work_size = max(fit(size, short=SHORT_PX, long=LONG_PX), fit(size, long=thumbnail_px))
-        image.draft(None, (work_size[0] * _DRAFT, work_size[1] * _DRAFT))
-        image.load()
-        found, turn, problems = _metadata(image)
-        upright = _turned(_shrunk(_plain(image), work_size), turn)
+    if mime == "image/svg+xml":
+        drawing = vector.draw(stream, drawn_px)
+        with drawing.image as image:
+            yield _Original(image, drawing.size, exif.Facts(), title=drawing.title)
+    elif mime in RAW_PHOTOS:
+        with raw.opened(stream, max_pixels) as negative, negative.image as image:
+            require_pixels(image.size, max_pixels)
+            size = turned_size(negative.size, negative.turn)
+            yield _Original(image, size, negative.facts, negative.image_turn)
+    else:
+        if mime == "image/jpeg":
+            _require_end_of_jpeg(stream)
+        with Image.open(stream, formats=formats.pillow_names(mime)) as image:
+            require_pixels(image.size, max_pixels)
+            yield _Original(image)
+
+
+def _describe(original: _Original, name: str, max_pixels: int, thumbnail_px: int) -> Content:
+    image = original.image
+    size, work_size = image.size, working_size(image.size, thumbnail_px)
+    image.draft(None, (work_size[0] * _DRAFT, work_size[1] * _DRAFT))
+    image.load()
+    found, turn, problems = _metadata(original)
+    seen = upright(colour.on_screen(image, work_size), turn)
     captured_at, captured_from = _captured(found, name)
-    width, height = (size[1], size[0]) if turn >= 5 else size
-    picture = _shrunk(upright, fit((width, height), short=SHORT_PX, long=LONG_PX))
+    upright_size = turned_size(size, turn)
+    width, height = original.size or upright_size
+    picture, thumbnail, fingerprint = looks(seen, upright_size, thumbnail_px)
+    further, lost = _further(image, turn, fingerprint, max_pixels)
     return Content(
         width=width,
         height=height,
@@ -83,13 +118,78 @@ def _describe(stream: BinaryIO, formats: tuple[str, ...], name: str, max_pixels:
         camera=found.camera,
         latitude=found.latitude,
         longitude=found.longitude,
-        title=exif.title_of(name),
+        title=original.title or exif.title_of(name),
         exif=found.pairs,
-        phash=phash(picture),
-        thumbnail=_thumbnail(upright, fit((width, height), long=thumbnail_px)),
-        picture=Picture(*picture.size, picture.tobytes()),
-        warnings=problems,
+        phash=fingerprint,
+        thumbnail=thumbnail,
+        picture=picture,
+        frames=further,
+        pages=_pages(image),
+        warnings=problems + lost,
     )
+
+
+def _pages(image: Image) -> int | None:
+    number = pages.count(image)
+    return number if number > 1 else None
+
+
+_ALIKE = 4
+"""Bits of 64 in which the fingerprints of two moments may differ that show the same."""
+
+
+def _further(image: Image, turn: int, first: int, max_pixels: int) -> tuple[tuple[Frame, ...], tuple[str, ...]]:
+    """The other pages or moments in its file, and what was wrong with them. A moment that shows nothing new is left
+    out."""
+    found: list[Frame] = []
+    seen = [first]
+    try:
+        for place in pages.more(image):
+            require_pixels(image.size, max_pixels)
+            image.load()
+            size = fit(image.size, short=SHORT_PX, long=LONG_PX)
+            picture = upright(colour.on_screen(image, size), turn)
+            fingerprint = phash(picture)
+            if place.page is None and any((fingerprint ^ other).bit_count() <= _ALIKE for other in seen):
+                continue
+            seen.append(fingerprint)
+            pixels = Picture(*picture.size, picture.tobytes())
+            found.append(Frame(pixels, place.page, place.at_s, place.at_s, fingerprint))
+    except MemoryError:
+        raise
+    except Exception as exc:  # as in _decoding: anything may come out of hostile bytes
+        reason = exc.reason if isinstance(exc, errors.LakewatchError) else exif.clean(str(exc)) or type(exc).__name__
+        return tuple(found), (f"of its {pages.count(image)} pictures, some cannot be decoded: {reason}",)
+    return tuple(found), ()
+
+
+def _legible(original: _Original, first: int, count: int, max_pixels: int) -> Iterator[Frame]:
+    image = original.image
+    places = pages.pages_of(image, first, count) if image.format == "TIFF" else _only_one(first)
+    for place in places:
+        require_pixels(image.size, max_pixels)
+        size = fit(image.size, long=LEGIBLE_PX)
+        image.draft(None, size)
+        image.load()
+        _, turn, _ = _metadata(original)
+        seen = upright(colour.on_screen(image, size), turn)
+        yield Frame(Picture(*seen.size, seen.tobytes()), place.page)
+
+
+def _only_one(first: int) -> Iterator[pages.Place]:
+    return iter([pages.Place()] if first == 0 else [])
+
+
+def working_size(size: tuple[int, int], thumbnail_px: int) -> tuple[int, int]:
+    """What a picture of ``size`` is reduced to first: enough for :func:`looks`."""
+    return max(fit(size, short=SHORT_PX, long=LONG_PX), fit(size, long=thumbnail_px))
+
+
+def looks(image: Image, size: tuple[int, int], thumbnail_px: int) -> tuple[Picture, bytes, int]:
+    """Of an upright RGB image, which was ``size`` originally: what the models look at, thumbnail, perceptual hash."""
+    picture = colour.reduced(image, fit(size, short=SHORT_PX, long=LONG_PX))
+    thumbnail = _thumbnail(image, fit(size, long=thumbnail_px))
+    return Picture(*picture.size, picture.tobytes()), thumbnail, phash(picture)
 
 
 def fit(size: tuple[int, int], *, short: int | None = None, long: int) -> tuple[int, int]:
@@ -129,7 +229,8 @@ def _decoding(max_pixels: int) -> Iterator[None]:
 _MAX_PIXELS_HINT = "raise max_pixels in [decode] if the picture is wanted and memory_mb allows it"
 
 
-def _require_pixels(size: tuple[int, int], max_pixels: int) -> None:
+def require_pixels(size: tuple[int, int], max_pixels: int) -> None:
+    """Of what a header says, before memory is taken for it."""
     width, height = size
     if width < 1 or height < 1:
         raise errors.DamagedMedia(f"says it is {width} x {height} pixels")
@@ -155,8 +256,11 @@ def _require_end_of_jpeg(stream: BinaryIO) -> None:
         raise errors.DamagedMedia(f"its last {zeros} bytes are zeros: a copy that was not finished")
 
 
-def _metadata(image: Image) -> tuple[exif.Facts, int, tuple[str, ...]]:
+def _metadata(original: _Original) -> tuple[exif.Facts, int, tuple[str, ...]]:
     """EXIF facts, orientation 1..8, and what was wrong with them. Unreadable EXIF spoils no picture."""
+    if original.facts is not None:
+        return original.facts, original.turn, ()
+    image = original.image
     try:
         tags = image.getexif()
         turn = tags.get(exif.ORIENTATION, 1)
@@ -165,51 +269,44 @@ def _metadata(image: Image) -> tuple[exif.Facts, int, tuple[str, ...]]:
         raise
     except Exception as exc:
         return exif.Facts(), 1, (f"EXIF cannot be read: {exif.clean(str(exc))}",)
-    return found, turn if isinstance(turn, int) and 1 <= turn <= 8 else 1, ()
+    if image.format == "PNG":
+        known = dict(found.pairs)
+        further = tuple(pair for pair in exif.png_pairs(image.info) if pair[0] not in known)
+        found = dataclasses.replace(found, pairs=(*found.pairs, *further))
+    found = _with_packet(found, image.info.get("xmp"))
+    is_turned = image.format == "JXL"  # its decoder did, and what EXIF says of it is out of date
+    return found, turn if isinstance(turn, int) and 1 <= turn <= 8 and not is_turned else 1, ()
+
+
+def _with_packet(found: exif.Facts, packet: object) -> exif.Facts:
+    """What EXIF leaves open, and what people wrote, by the XMP inside the picture. A bad packet says nothing."""
+    if not isinstance(packet, bytes) or len(packet) > sidecar.MAX_BYTES:
+        return found
+    try:
+        said = sidecar.xmp_facts(packet)
+    except errors.DamagedMedia:
+        return found
+    found = dataclasses.replace(found, pairs=(*found.pairs, *said.exif))
+    if found.captured_at is None and said.captured_at is not None:
+        found = dataclasses.replace(found, captured_at=said.captured_at, captured_from="exif")
+    if found.latitude is None and said.latitude is not None:
+        found = dataclasses.replace(found, latitude=said.latitude, longitude=said.longitude)
+    return found
 
 
 def _captured(found: exif.Facts, name: str) -> tuple[dt.datetime | None, str]:
     if found.captured_at is not None:
-        return found.captured_at, "exif"
+        return found.captured_at, found.captured_from
     in_name = exif.time_in_name(name)
     return (in_name, "name") if in_name is not None else (None, "")
 
 
-def _plain(image: Image) -> Image:
-    """RGB, or RGBA where something shows through."""
-    if image.mode in ("I", "F") or image.mode.startswith("I;"):
-        return _eight_bit(image)
-    return image.convert("RGBA" if image.has_transparency_data else "RGB")
+def turned_size(size: tuple[int, int], turn: int) -> tuple[int, int]:
+    return (size[1], size[0]) if turn >= 5 else size
 
 
-def _eight_bit(image: Image) -> Image:
-    """16-bit grey by its high byte; 32-bit and float, which have no fixed white, stretched to their range."""
-    import numpy as np
-    from PIL import Image as Images
-
-    values = np.asarray(image)
-    if image.mode.startswith("I;16"):
-        grey = (values >> 8).astype(np.uint8)
-    else:
-        finite = np.nan_to_num(values.astype(np.float32), posinf=0.0, neginf=0.0)
-        span = max(float(np.ptp(finite)), 1e-12)
-        grey = ((finite - finite.min()) * (255.0 / span)).astype(np.uint8)
-    return Images.fromarray(grey).convert("RGB")
-
-
-def _shrunk(image: Image, size: tuple[int, int]) -> Image:
-    """Resized with alpha taken into account, then flattened on white: RGB."""
-    from PIL import Image as Images
-
-    if image.size != size:
-        image = image.resize(size, Images.Resampling.BICUBIC, reducing_gap=2.0)
-    if image.mode == "RGBA":
-        paper = Images.new("RGBA", image.size, "white")
-        image = Images.alpha_composite(paper, image).convert("RGB")
-    return image
-
-
-def _turned(image: Image, turn: int) -> Image:
+def upright(image: Image, turn: int) -> Image:
+    """``turn`` is an orientation as EXIF counts them, 1..8: how to get from the image as stored to the one as seen."""
     from PIL.Image import Transpose
 
     turns = {
@@ -227,7 +324,7 @@ def _turned(image: Image, turn: int) -> Image:
 def _thumbnail(image: Image, size: tuple[int, int]) -> bytes:
     """JPEG without metadata: it encodes several times faster than WebP, and everything shows it."""
     out = io.BytesIO()
-    small = _shrunk(image, size)
+    small = colour.reduced(image, size)
     small.info.clear()
     small.save(out, "JPEG", quality=80)
     return out.getvalue()

@@ -12,9 +12,11 @@ import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 MAX_PAIRS = 64
 MAX_CHARS = 200
+TITLE_CHARS = 120
 
 EXIF_IFD, GPS_IFD = 0x8769, 0x8825
 _TAGS = {
@@ -24,8 +26,17 @@ _TAGS = {
     0x9204: "ExposureBias", 0x9209: "Flash", 0x920A: "FocalLength", 0x9291: "SubsecTimeOriginal",
     0xA405: "FocalLengthIn35mm", 0xA433: "LensMake", 0xA434: "LensModel",
 }  # fmt: skip
+_COMMENT = 0x9286
+_PNG_TEXTS = {
+    "Description": "ImageDescription", "Author": "Artist", "Copyright": "Copyright", "Software": "Software",
+    "Comment": "UserComment",
+}  # fmt: skip
+"""What PNG calls what EXIF knows too."""
 _TAKEN = ("DateTimeOriginal", "DateTimeDigitized", "DateTime")
 ORIENTATION = 0x0112
+
+CONTENT_ID = "ContentIdentifier"
+"""The pair by which the still and the moving half of Apple's live photos name the same moment."""
 
 Tags = Mapping[int, object]
 
@@ -33,6 +44,8 @@ Tags = Mapping[int, object]
 @dataclass(frozen=True, slots=True)
 class Facts:
     captured_at: dt.datetime | None = None
+    captured_from: str = ""
+    """``exif``: wall-clock time by the camera's clock. ``gps``: Greenwich time by satellites."""
     camera: str = ""
     latitude: float | None = None
     longitude: float | None = None
@@ -43,17 +56,79 @@ def facts(main: Tags, detail: Tags, gps: Tags) -> Facts:
     """What the three EXIF directories say: the main one, the one of the exposure and the one of the place."""
     merged = {**main, **detail}
     pairs = {name: words for tag, name in _TAGS.items() if (words := _words(merged.get(tag)))}
+    if comment := _comment(detail.get(_COMMENT)):
+        pairs["UserComment"] = comment
     latitude, longitude = _degrees(gps.get(2), gps.get(1), 90.0), _degrees(gps.get(4), gps.get(3), 180.0)
     if latitude is None or longitude is None or latitude == longitude == 0.0:  # 0, 0: no fix, not the Gulf of Guinea
         latitude = longitude = None
-    taken = (parse_time(pairs.get(name, "")) for name in _TAKEN)
+    if moment := _apple_moment(detail.get(_MAKER_NOTE)):
+        pairs[CONTENT_ID] = moment
+    taken, source = _taken(pairs), "exif"
+    if taken is None:
+        taken, source = _satellite_time(gps), "gps"
     return Facts(
-        captured_at=next((time for time in taken if time is not None), None),
-        camera=_camera(pairs.get("Make", ""), pairs.get("Model", "")),
+        captured_at=taken,
+        captured_from=source if taken else "",
+        camera=camera_of(pairs.get("Make", ""), pairs.get("Model", "")),
         latitude=latitude,
         longitude=longitude,
         pairs=tuple(pairs.items())[:MAX_PAIRS],
     )
+
+
+def png_pairs(texts: Mapping[Any, object]) -> tuple[tuple[str, str], ...]:
+    """What the texts of a PNG say, under the names of EXIF."""
+    return tuple((name, words) for key, name in _PNG_TEXTS.items() if (words := _words(texts.get(key))))
+
+
+def _comment(value: object) -> str:
+    """It begins with the name of its letters, in eight bytes."""
+    if not isinstance(value, bytes):
+        return _words(value)
+    letters = "utf-16" if value.startswith(b"UNICODE") else "utf-8"
+    return clean(value[8 : 8 + 8 * MAX_CHARS].decode(letters, "replace").replace("\0", " "))
+
+
+_MAKER_NOTE = 0x927C
+_APPLE = b"Apple iOS\0\0\1MM"
+_APPLE_MOMENT = 0x11
+
+
+def _apple_moment(note: object) -> str:
+    """What Apple's note of the maker calls the moment; empty for any other note."""
+    if not isinstance(note, bytes) or not note.startswith(_APPLE):
+        return ""
+    count = int.from_bytes(note[14:16])
+    for at in range(16, 16 + 12 * min(count, 200), 12):
+        tag, kind, length, offset = (
+            int.from_bytes(note[at + a : at + b]) for a, b in ((0, 2), (2, 4), (4, 8), (8, 12))
+        )
+        if tag == _APPLE_MOMENT and kind == 2 and 4 < length <= 64:  # text, longer than what would stand in its place
+            return _words(note[offset : offset + length])
+    return ""
+
+
+def _taken(pairs: Mapping[str, str]) -> dt.datetime | None:
+    """To the part of a second, where the camera tells it: pictures of a burst keep their order."""
+    for name in _TAKEN:
+        if (time := parse_time(pairs.get(name, ""))) is not None:
+            part = pairs.get("SubsecTimeOriginal", "") if name == _TAKEN[0] else ""
+            return (
+                time.replace(microsecond=int(part[:6].ljust(6, "0"))) if part.isdecimal() and part.isascii() else time
+            )
+    return None
+
+
+def _satellite_time(gps: Tags) -> dt.datetime | None:
+    """Date and time that came with the position; None for half of it."""
+    day, clock = parse_time(_words(gps.get(0x1D))), gps.get(7)
+    if day is None or not isinstance(clock, (tuple, list)) or len(clock) != 3:
+        return None
+    try:
+        hour, minute, second = (float(part) for part in clock)
+        return day.replace(hour=int(hour), minute=int(minute), second=int(second))
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+        return None
 
 
 _TIME = re.compile(
@@ -72,16 +147,37 @@ _DATE_TIME_NAME = re.compile(
     r"(\d\d)([-_.:h]?)(\d\d)(?:[-_.:m]?)(\d\d)(?:[-_.]?\d{3})?(?!\d)",
     re.ASCII,
 )
+_DATE_HOUR_NAME = re.compile(
+    r"(?<!\d)(\d{4})-(\d\d)-(\d\d) (?:at )?(\d{1,2})[.:](\d\d)[.:](\d\d)\s?([AP])M(?![A-Za-z])",
+    re.ASCII | re.IGNORECASE,
+)
+"""As Apple writes it where clocks have twelve hours."""
 _DATE_NAME = re.compile(r"(?<![A-Za-z0-9])(\d{4})([-_.]?)(\d\d)\2(\d\d)(?!\d)", re.ASCII)
 
 
 def time_in_name(name: str) -> dt.datetime | None:
     """The date that cameras, phones and messengers put in a file's name (``IMG_20240712_101500.jpg``)."""
+    return moment_in_name(name) or day_in_name(name)
+
+
+def moment_in_name(name: str) -> dt.datetime | None:
+    """A date with a time of the day, to the second."""
+    for match in _DATE_HOUR_NAME.finditer(name.replace("\u202f", " ")):
+        year, month, day, hour, minute, second, half = match.groups()
+        twelve = int(hour) % 12 + (12 if half.upper() == "P" else 0)
+        moment = _moment((year, month, day, str(twelve), minute, second), 1990, 2099)
+        if moment is not None and 1 <= int(hour) <= 12:
+            return moment
     for match in _DATE_TIME_NAME.finditer(name):
         year, _, month, day, hour, _, minute, second = match.groups()
         moment = _moment((year, month, day, hour, minute, second), 1990, 2099)
         if moment is not None:
             return moment
+    return None
+
+
+def day_in_name(name: str) -> dt.datetime | None:
+    """A date alone, as its midnight."""
     for match in _DATE_NAME.finditer(name):
         year, _, month, day = match.groups()
         moment = _moment((year, month, day), 1990, 2099)
@@ -116,7 +212,7 @@ def _degrees(value: object, reference: object, limit: float) -> float | None:
     return round(-degrees if south_or_west else degrees, 7)
 
 
-def _camera(make: str, model: str) -> str:
+def camera_of(make: str, model: str) -> str:
     """``Canon`` and ``Canon EOS R5`` -> ``Canon EOS R5``."""
     if make and model.lower().startswith(make.split()[0].lower()):
         return model
@@ -133,7 +229,7 @@ def clean(text: str, limit: int = MAX_CHARS) -> str:
 
 def title_of(name: str) -> str:
     """A file name as a title: without its extension, fit to print."""
-    return clean(posixpath.splitext(name)[0], 120)
+    return clean(posixpath.splitext(name)[0], TITLE_CHARS)
 
 
 def _words(value: object) -> str:

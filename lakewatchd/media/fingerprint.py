@@ -49,6 +49,26 @@ class Hasher:
         return Digest(hasher.hexdigest(), head, total)
 
 
+class StreamHasher:
+    """The digest of content that comes in pieces. :attr:`size_bytes` may be read from another thread."""
+
+    def __init__(self) -> None:
+        import blake3
+
+        self._hasher = blake3.blake3()
+        self._head = b""
+        self.size_bytes = 0
+
+    def update(self, piece: memoryview) -> None:
+        if len(self._head) < HEAD_BYTES:
+            self._head += piece[: HEAD_BYTES - len(self._head)]
+        self._hasher.update(piece)
+        self.size_bytes += len(piece)
+
+    def digest(self) -> Digest:
+        return Digest(self._hasher.hexdigest(), self._head, self.size_bytes)
+
+
 SAMPLED_BYTES = 64 << 10
 """Read at the head, in the middle and at the tail."""
 SMALL_BYTES = 3 * SAMPLED_BYTES

@@ -30,7 +30,13 @@ Vectors = NDArray[np.float32]
 
 Vector = tuple[float, ...]
 
+Samples = NDArray[np.float32]
+"""Of sound, one channel, -1 to 1."""
+
 INFO_FILE = "model.json"
+
+ULTRALYTICS = "ultralytics:"
+"""Before the path of a detector that ultralytics loads: ``models.detector = "ultralytics:/srv/models/yolo11m.pt"``."""
 
 
 class Role(enum.StrEnum):
@@ -40,6 +46,10 @@ class Role(enum.StrEnum):
     """Passages of documents, and questions about them."""
     DETECTOR = "detector"
     """Objects in a picture, with boxes."""
+    SPEECH = "speech"
+    """What is said in a recording, word by word."""
+    OCR = "ocr"
+    """What is written in a picture, line by line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +97,70 @@ class TextModel(Protocol):
 class Detector(Protocol):
     def detect(self, pictures: Sequence[Pixels]) -> list[tuple[Detected, ...]]:
         """Objects of each picture, surest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Something that is written in a picture, and how sure the model is of it, 0 to 1."""
+
+    text: str
+    score: float
+    left: float
+    top: float
+    right: float
+    bottom: float
+    """Of the picture's width and height, from its upper left corner."""
+
+
+class TextReader(Protocol):
+    def read(self, pictures: Sequence[Pixels]) -> list[tuple[Line, ...]]:
+        """The lines of each picture, in no order that means anything."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A word, and when it was said, in seconds. Where a space belongs in front of it, it has one."""
+
+    text: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """Something that was said, as the model wrote it down at once, and how sure it was. Times in seconds."""
+
+    text: str
+    words: tuple[Spoken, ...]
+    start_s: float
+    end_s: float
+    avg_logprob: float
+    """Mean natural logarithm of the probabilities of its tokens."""
+    no_speech_prob: float
+    """How likely nothing at all was said."""
+    compression: float
+    """How many times shorter zlib makes the text: high where it repeats itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What is said in a stretch of sound. Times count from where the stretch begins in the recording's own."""
+
+    utterances: tuple[Utterance, ...]
+    until_s: float
+    """As far as was listened: the end, or before a sentence that the end cuts through."""
+    speech_s: float
+    """For how long somebody spoke."""
+    language: str = ""
+    """ISO 639-1; empty where nobody spoke."""
+
+
+class SpeechModel(Protocol):
+    def transcribe(self, samples: Samples, *, is_last: bool, language: str) -> Transcript:
+        """``samples`` at 16 kHz. Without ``is_last``, what goes on at their end is left for the next stretch.
+        ``language`` is the one of the recording so far, for where this stretch does not tell."""
         ...
 
 

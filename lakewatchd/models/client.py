@@ -1,7 +1,8 @@
 """The parent's side of the models: ask for one vector, get it out of a batch.
 
-Two child processes, each with one batch under way: vectors in one, objects in the other, so that two cores help a
-single photo. Children start at the first request and again after they died. The daemon itself never holds torch.
+Four child processes, each with one batch under way: vectors in one, objects in the other, so that two cores help a
+single photo; and speech and reading, which take seconds to minutes at a time, in two more. Children start at the first
+request and again after they died. The daemon itself never holds torch.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -17,11 +18,12 @@ from lakewatchd import errors
 from lakewatchd.child import Child, Json, Reply
 from lakewatchd.config import ModelConfig
 from lakewatchd.core.asset import Detected
-from lakewatchd.core.content import Picture
+from lakewatchd.core.content import Picture, Sound
 from lakewatchd.core.job import Priority
+from lakewatchd.core.wire import from_json
 from lakewatchd.models import hub
 from lakewatchd.models.arena import Arena, checked
-from lakewatchd.models.base import ModelInfo, ModelSpec, Role, Vector, Vectors
+from lakewatchd.models.base import Line, ModelInfo, ModelSpec, Role, Transcript, Vector, Vectors
 from lakewatchd.models.batcher import Batcher
 from lakewatchd.models.resolve import Resolved
 
@@ -32,13 +34,23 @@ MAX_TEXT_CHARS = 8192
 PASSAGES_PER_PICTURE = 4
 """A passage costs about as much as this many pictures, so batches of passages are smaller by it."""
 
+SLOWEST_LISTENER = 30.0
+"""Seconds for each second of sound: a large model on one busy core needs about ten."""
+
 _ROLE_OF = {
     "embed_pictures": Role.IMAGE_TEXT,
     "embed_texts": Role.IMAGE_TEXT,
     "embed_passages": Role.TEXT,
     "detect": Role.DETECTOR,
+    "transcribe": Role.SPEECH,
+    "read": Role.OCR,
 }
-_GROUPS = {"embed": ("embed_pictures", "embed_texts", "embed_passages"), "detect": ("detect",)}
+_GROUPS = {
+    "embed": ("embed_pictures", "embed_texts", "embed_passages"),
+    "detect": ("detect",),
+    "speech": ("transcribe",),
+    "ocr": ("read",),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +110,14 @@ class Inference:
         """Objects, surest first."""
         return await self._ask("detect", checked(picture), priority)  # type: ignore[no-any-return]
 
+    async def transcribe(self, sound: Sound, language: str = "", priority: int = Priority.ENRICHMENT) -> Transcript:
+        """What is said in it; ``language`` is the one of the recording so far, if that is known."""
+        return await self._ask("transcribe", (sound, language), priority)  # type: ignore[no-any-return]
+
+    async def read(self, picture: Picture, priority: int = Priority.ENRICHMENT) -> tuple[Line, ...]:
+        """What is written in it, line by line."""
+        return await self._ask("read", checked(picture), priority)  # type: ignore[no-any-return]
+
     async def warm(self) -> None:
         """Load every model now instead of with the first request for it."""
         await asyncio.gather(*(group.load_all() for group in self._groups.values()))
@@ -152,8 +172,10 @@ class _Group:
 
     def __post_init__(self) -> None:
         self.arena = Arena()
-        environment = hub.environment(self.config, self.resolved.model_dir)
-        self.child = Child(hub.WORKER, env=environment, on_note=self._on_note, pass_fds=(self.arena.fd,))
+        environment = hub.of_the_machine() | hub.environment(self.config, self.resolved.model_dir)
+        self.child = Child(
+            hub.WORKER, env=environment, inherits=False, on_note=self._on_note, pass_fds=(self.arena.fd,)
+        )
         self.batcher = Batcher(self._run, {operation: self._limit(operation) for operation in self.operations})
 
     def require(self, role: Role) -> ModelSpec:
@@ -180,20 +202,36 @@ class _Group:
         self.arena.close()
 
     def _limit(self, operation: str) -> int:
+        """Of what takes seconds a batch is one, so that what is more urgent comes next."""
+        if operation in ("transcribe", "read"):
+            return 1
         return max(1, self.config.batch // (PASSAGES_PER_PICTURE if operation == "embed_passages" else 1))
 
     async def _run(self, operation: str, items: Sequence[Any]) -> Sequence[Any]:
         """One batch: a :data:`lakewatchd.models.batcher.Run`."""
-        if operation in ("embed_pictures", "detect"):
+        if operation == "transcribe":
+            return [await self._transcribe(*item) for item in items]
+        if operation in ("embed_pictures", "detect", "read"):
             args: Json = {"fd": self.arena.fd, "places": self.arena.put(items)}
         else:
             args = {"texts": list(items)}
         reply = await self._call(operation, _ROLE_OF[operation], args)
+        if operation == "read":
+            return [from_json(tuple[Line, ...], lines) for lines in cast(list[object], reply.header["read"])]
         return _objects(reply) if operation == "detect" else _vectors(reply)
 
-    async def _call(self, operation: str, role: Role, args: Json) -> Reply:
+    async def _transcribe(self, sound: Sound, language: str) -> Transcript:
+        args: Json = {"is_last": sound.is_last, "language": language}
+        seconds = len(sound.samples) / 2 / sound.rate
+        deadline_s = DEADLINE_S + SLOWEST_LISTENER * seconds
+        reply = await self._call("transcribe", Role.SPEECH, args, (sound.samples,), deadline_s)
+        return from_json(Transcript, reply.header["transcript"])
+
+    async def _call(
+        self, operation: str, role: Role, args: Json, blobs: Sequence[bytes] = (), deadline_s: float = DEADLINE_S
+    ) -> Reply:
         load_args = hub.load_args(self.require(role), self.config)
-        return await self.child.call(operation, {**load_args, **args}, deadline_s=DEADLINE_S)
+        return await self.child.call(operation, {**load_args, **args}, blobs, deadline_s=deadline_s)
 
     def _on_note(self, note: Json) -> None:
         if note.get("event") == "loaded":

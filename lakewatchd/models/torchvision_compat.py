@@ -67,3 +67,10 @@ def _nms(boxes: Any, scores: Any, iou_threshold: float) -> Any:
         shared = overlap.clamp(min=0).prod(1)
         order = rest[shared / (areas[best] + areas[rest] - shared) <= iou_threshold]
     return torch.stack(keep) if keep else torch.empty(0, dtype=torch.long)
+
+
+def vouch_for_nms() -> None:
+    """Have torchvision believe that its operators are there: who calls its NMS gets the one of :func:`install`."""
+    import torchvision.extension
+
+    torchvision.extension._has_ops = lambda: True

@@ -11,9 +11,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lakewatchd.child import Blob, Json, Note, Operation, serve
+import numpy as np
+
+from lakewatchd.child import Blob, Json, Operation, Parent, serve
+from lakewatchd.core.wire import to_json
 from lakewatchd.models.arena import Window
-from lakewatchd.models.base import Pixels, Role, Vectors
+from lakewatchd.models.base import ULTRALYTICS, Pixels, Role, Vectors
 
 Answer = tuple[Json, Sequence[Blob]]
 
@@ -21,8 +24,8 @@ Answer = tuple[Json, Sequence[Blob]]
 class Worker:
     """The operations, and the models they have loaded."""
 
-    def __init__(self, note: Note) -> None:
-        self._note = note
+    def __init__(self, parent: Parent) -> None:
+        self._note = parent.note
         self._window = functools.cache(Window)
         self._models: dict[tuple[object, ...], Any] = {}
 
@@ -33,6 +36,8 @@ class Worker:
             "embed_texts": self.embed_texts,
             "embed_passages": self.embed_passages,
             "detect": self.detect,
+            "transcribe": self.transcribe,
+            "read": self.read,
         }
 
     def load(self, args: Json, _blobs: tuple[bytes, ...]) -> Answer:
@@ -40,8 +45,9 @@ class Worker:
         from lakewatchd.models.digests import digest_of_weights
 
         model = self._model(args)
-        weights = getattr(model, "network", None)
-        digest = digest_of_weights(weights) if weights is not None and args.get("with_digest") else ""
+        digest = ""
+        if args.get("with_digest"):
+            digest = model.digest() if hasattr(model, "digest") else digest_of_weights(model.network)
         return {"dim": getattr(model, "dim", 0), "digest": digest}, ()
 
     def embed_pictures(self, args: Json, _blobs: tuple[bytes, ...]) -> Answer:
@@ -56,6 +62,16 @@ class Worker:
     def detect(self, args: Json, _blobs: tuple[bytes, ...]) -> Answer:
         found = self._model(args).detect(self._pictures(args))
         return {"found": [[[d.name, d.score, *d.box] for d in objects] for objects in found]}, ()
+
+    def transcribe(self, args: Json, blobs: tuple[bytes, ...]) -> Answer:
+        samples = np.frombuffer(blobs[0], "<i2").astype(np.float32) / 32_768
+        language, is_last = str(args["language"]), args["is_last"] is True
+        return {"transcript": to_json(self._model(args).transcribe(samples, is_last=is_last, language=language))}, ()
+
+    def read(self, args: Json, _blobs: tuple[bytes, ...]) -> Answer:
+        return {
+            "read": [[to_json(line) for line in lines] for lines in self._model(args).read(self._pictures(args))]
+        }, ()
 
     def _pictures(self, args: Json) -> list[Pixels]:
         places: Any = args["places"]
@@ -80,10 +96,22 @@ def _load(role: Any, location: Any, device: Any, threads: Any) -> Any:
             from lakewatchd.models.text import PassageModel
 
             return PassageModel(location, device, threads)
+        case Role.DETECTOR if location.startswith(ULTRALYTICS):
+            from lakewatchd.models.ultralytics import UltralyticsDetector
+
+            return UltralyticsDetector(location.removeprefix(ULTRALYTICS), device, threads)
         case Role.DETECTOR:
             from lakewatchd.models.yolox import YoloxDetector
 
             return YoloxDetector(location, threads)
+        case Role.SPEECH:
+            from lakewatchd.models.speech import Whisper
+
+            return Whisper(location, device, threads)
+        case Role.OCR:
+            from lakewatchd.models.ocr import RapidReader
+
+            return RapidReader(location, threads)
 
 
 def _vectors(vectors: Vectors) -> Answer:
@@ -92,4 +120,4 @@ def _vectors(vectors: Vectors) -> Answer:
 
 
 if __name__ == "__main__":
-    sys.exit(serve(lambda note: Worker(note).operations()))
+    sys.exit(serve(lambda parent: Worker(parent).operations()))

@@ -79,7 +79,8 @@ _PENDING = (
 
 @dataclass(frozen=True, slots=True)
 class PendingJob:
-    """A job that will be worked on by itself. ``reason`` and ``message`` tell why an earlier try failed, if one did."""
+    """A job that will be worked on by itself. ``reason`` and ``message`` tell why an earlier try
+    failed, or what it waits for."""
 
     stage: str
     key: str

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from lakewatchd import errors
 from lakewatchd.config import QueueConfig
-from lakewatchd.core.job import Job, Outcome
+from lakewatchd.core.job import Job, Lane, Outcome
 
 EVERYTHING = "*"
 """The scope of a pause that concerns every stage."""
@@ -23,7 +23,7 @@ BUG_ATTEMPTS = 2
 ROOT_AWAY_S = 30.0
 """A job whose root is away looks again after so long, or later if there are many; those of other roots go on."""
 
-PASSING = frozenset({"busy", "timed-out", "worker-died", "not-readable"})
+PASSING = frozenset({"busy", "timed-out", "worker-died", "not-readable", "model-unavailable", "service-away"})
 """What a job may be parked for although nothing is wrong with its content: it gets one more try now and then."""
 
 PASSING_S = 3600.0
@@ -57,6 +57,7 @@ class Pause:
 
     scope: str
     message: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +69,11 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Given back unworked, after ``delay_s``. Spends no attempt."""
+    """Given back unworked, after ``delay_s``. Spends no attempt. ``reason`` and ``message``: what it waits for."""
 
     delay_s: float = 0.0
+    reason: str = ""
+    message: str = ""
 
 
 Decision = Retry | Park | Pause | Release | Stop
@@ -84,11 +87,13 @@ def decide(error: BaseException, job: Job, config: QueueConfig, rng: random.Rand
         case errors.FatalError() | errors.ConfigError():
             return Stop(error)
         case errors.RootAway():
-            return Release(ROOT_AWAY_S)
-        case errors.OutOfSpace():
-            return Pause(EVERYTHING, error.message)
+            return Release(ROOT_AWAY_S, error.reason, error.message)
+        case errors.OutOfSpace() | errors.LakeAway():
+            return Pause(EVERYTHING, error.message, error.reason)
+        case errors.ModelUnavailable() if job.lane is not Lane.FAST:
+            return Park(error.reason, error.message, error.hint)  # what is cheap needs other models, and goes on
         case errors.PauseError():
-            return Pause(job.stage, error.message)
+            return Pause(job.stage, error.message, error.reason)
         case errors.AssetError():
             return Park(error.reason, error.message, error.hint)
         case errors.TransientError() if job.attempts + 1 < config.max_attempts:
@@ -96,7 +101,7 @@ def decide(error: BaseException, job: Job, config: QueueConfig, rng: random.Rand
         case errors.TransientError():
             return Park(error.reason, error.message, error.hint)
         case OSError() if error.errno in _NO_ROOM:
-            return Pause(EVERYTHING, str(error))
+            return Pause(EVERYTHING, str(error), errors.OutOfSpace(str(error)).reason)
     message = f"{type(error).__name__}: {error}"
     if job.attempts + 1 < min(BUG_ATTEMPTS, config.max_attempts):
         return Retry(backoff_s(job.attempts, config, rng), "bug", message)

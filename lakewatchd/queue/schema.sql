@@ -49,16 +49,17 @@ CREATE TABLE seen (
     name     BLOB NOT NULL,                  -- file name; bytes
     size     NOT NULL,                       -- bytes
     mtime_ns NOT NULL,                       -- st_mtime_ns
-    inode    NOT NULL,                       -- st_ino
-    device   NOT NULL,                       -- st_dev
+    inode    NOT NULL,                       -- st_ino; 0 for an object in a bucket
+    device   NOT NULL,                       -- st_dev; 0 for an object
     asset_id TEXT NOT NULL,                  -- the content that lay there
-    ctime_ns NOT NULL DEFAULT 0,             -- st_ctime_ns; 0 while unknown
+    ctime_ns NOT NULL DEFAULT 0,             -- st_ctime_ns, or what stands for an object's labels; 0 while unknown
     calm     INTEGER NOT NULL DEFAULT 0,     -- how often in a row only the ctime had moved
     sample   BLOB NOT NULL DEFAULT x'',      -- hash of head, middle and tail of a large file
+    etag     TEXT NOT NULL DEFAULT '',       -- what the bucket calls the content; empty for a file
     PRIMARY KEY (root, dir, name)
 ) WITHOUT ROWID;
 
-CREATE INDEX seen_inode ON seen (root, inode);   -- a renamed file is recognised by its inode
+CREATE INDEX seen_inode ON seen (root, inode) WHERE inode <> 0;   -- a renamed file is recognised by its inode
 
 -- Directories that held just what is known of them. Whoever changes seen takes away what is about that directory and
 -- those above it, in the same transaction.

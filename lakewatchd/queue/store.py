@@ -40,14 +40,16 @@ _FINAL = (Done, Skip)
 _PRIORITIES = {int(priority): priority for priority in Priority}
 
 # A leased job keeps its state: its ack will find the generation raised. A parked one wakes up, unless a mere scan
-# offers the very payload that failed. Failures count for a payload, so a new one starts without any.
+# offers the very payload that failed. An empty payload does not unsay what a waiting job was told. Failures count for a
+# payload, so a new one starts without any. What is wanted soon is not made to wait in a slower lane ('fast' < 'heavy'
+# < 'outside') because somebody also wants what takes long.
 _PUT = f"""
     INSERT INTO job (stage, key, payload, priority, lane, state, not_before, queued_at)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (stage, key) DO UPDATE SET
-        payload = excluded.payload,
+        payload = iif(excluded.payload = '{{}}' AND state IN (0, 1), payload, excluded.payload),
         priority = iif(state = 3, excluded.priority, min(priority, excluded.priority)),
-        lane = excluded.lane,
+        lane = iif(state = 3, excluded.lane, min(lane, excluded.lane)),
         attempts = iif(state = 3 OR payload <> excluded.payload, 0, attempts),
         crashes = iif(state = 3 OR payload <> excluded.payload, 0, crashes),
         state = iif(state = 2, 2, excluded.state),
@@ -86,6 +88,9 @@ _ASKED_AGAIN = """
     UPDATE job SET state = iif(not_before IS NULL, 0, 1), crashes = 0, lease = NULL, lease_until = NULL
     WHERE id = ? AND lease = ?
 """
+# A put lowers the lane of a leased job too. One with a payload brings news; a scan that finds all as it was has none.
+_OVERTAKEN = f"""SELECT 1 FROM job WHERE id = ? AND lease = ? AND lane < ?
+    AND (payload <> '{{}}' OR priority <= {int(Priority.CHANGED)})"""
 _HEARTBEAT = "UPDATE job SET lease_until = ? WHERE id = ? AND lease = ?"
 
 _PARK_ABANDONED = """
@@ -251,8 +256,8 @@ class QueueStore(QueueReader):
                 return *self._pending(delay_s), 1, reason, _storable(message), None, None, None
             case Again(delay_s, reason):
                 return *self._pending(delay_s), 0, reason, None, None, None, None
-            case Release(delay_s):
-                return *self._pending(delay_s), 0, None, None, None, None, None
+            case Release(delay_s, reason, message):
+                return *self._pending(delay_s), 0, reason or None, _storable(message or None), None, None, None
 
     def retry(self, job: Job, delay_s: float, reason: str, message: str) -> None:
         """Later, and one attempt spent."""
@@ -273,6 +278,10 @@ class QueueStore(QueueReader):
         until = self._clock.monotonic() + self._config.lease_s
         with self._db.transaction(durable=False) as run:
             run.executemany(_HEARTBEAT, [(until, job.id, job.lease) for job in jobs])
+
+    def overtaken(self, jobs: Iterable[Job]) -> list[Job]:
+        """Those of these claimed jobs that somebody has news of, or asks for, in a faster lane than they run in."""
+        return [job for job in jobs if self._db.rows(_OVERTAKEN, (job.id, job.lease, job.lane.value))]
 
     def expire_leases(self) -> int:
         """Takes back what nobody gave a sign of life for, as :meth:`reclaim_all`; returns how many."""

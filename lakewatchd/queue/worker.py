@@ -19,7 +19,7 @@ import math
 import random
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -37,6 +37,9 @@ REST_S = 5.0
 TICK_S = 1.0
 RATE_S = 10.0
 ACK_JOBS = 512
+PATIENCE_S = 120.0
+"""A job in a slow lane that made way for news of its key is left alone for so long afterwards: a file that is renamed
+every second shall be listened to all the same."""
 AWAY_PER_S = 100
 """So many jobs of roots that are away come back in a second. All at once they would be tried again and again, and as
 the oldest before those of the roots that are there."""
@@ -50,8 +53,7 @@ RunInQueueThread = Callable[..., Awaitable[Any]]
 
 @dataclass(frozen=True, slots=True)
 class PoolStats:
-    running_fast: int
-    running_heavy: int
+    running: Mapping[Lane, int]
     unacked: int
     """Handled, and waiting for the lake or for the ack."""
     done: int
@@ -101,6 +103,8 @@ class WorkerPool:
         self._running: Counter[Lane] = Counter()
         self._running_urgent: Counter[Lane] = Counter()
         self._finished: list[tuple[Job, Verdict]] = []
+        self._overtaken: dict[tuple[int, str], asyncio.Event] = {}
+        self._made_way: dict[tuple[str, str], float] = {}
         self._rests: dict[str, Rest] = {}
         self._held = ""
         self._next_away = 0.0
@@ -172,6 +176,10 @@ class WorkerPool:
         self._held = message
         self._wake.set()
 
+    def overtaken(self, job: Job) -> asyncio.Event:
+        """Set when ``job``, in a slow lane, should end soon: there is news of its key, which waits for it."""
+        return self._overtaken.setdefault((job.id, job.lease), asyncio.Event())
+
     @property
     def paused(self) -> Mapping[str, str]:
         """What rests because something it needs is away, and why: a stage or ``*`` -> message."""
@@ -181,8 +189,7 @@ class WorkerPool:
     def stats(self) -> PoolStats:
         since = self._clock.monotonic() - RATE_S
         return PoolStats(
-            running_fast=self._running[Lane.FAST],
-            running_heavy=self._running[Lane.HEAVY],
+            running={lane: self._running[lane] for lane in Lane},
             unacked=len(self._open) - self._running.total(),
             done=self._done,
             failed=self._failed,
@@ -258,11 +265,11 @@ class WorkerPool:
         match decide(error, job, self._config, self._rng):
             case Stop(fatal):
                 raise fatal
-            case Pause(scope, message):
+            case Pause(scope, message, reason):
                 self._rest(scope, message)
-                return Release(REST_S)
-            case Release(delay_s):
-                return Release(self._one_by_one(delay_s))
+                return Release(REST_S, reason, message)
+            case Release(delay_s) as release:
+                return replace(release, delay_s=self._one_by_one(delay_s))
             case Retry() | Park() as decision:
                 self._failed += 1
                 self._recover(job.stage)
@@ -308,6 +315,7 @@ class WorkerPool:
                 self._has_finished.clear()
             for job, _ in batch:
                 self._open.pop((job.id, job.lease), None)
+                self._overtaken.pop((job.id, job.lease), None)
             self._count(sum(isinstance(verdict, Done | Skip) for _, verdict in batch))
             if not self._open:
                 self._is_idle.set()
@@ -325,6 +333,7 @@ class WorkerPool:
         next_beat = self._clock.monotonic() + beat_s
         while True:
             promoted = await self._persist(self._store.promote)
+            await self._make_way()
             if self._clock.monotonic() >= next_beat:
                 await self._persist(lambda: self._store.heartbeat(tuple(self._open.values())))
                 await self._persist(self._store.expire_leases)
@@ -333,6 +342,17 @@ class WorkerPool:
             if promoted < PROMOTE_JOBS:
                 next_later_s = await self._persist(self._store.next_later_s)
                 await self._sleep(TICK_S if next_later_s is None else min(TICK_S, max(next_later_s, 0.01)))
+
+    async def _make_way(self) -> None:
+        """Tell those in slow lanes of whose keys there is news."""
+        now = self._clock.monotonic()
+        self._made_way = {key: at for key, at in self._made_way.items() if at > now - PATIENCE_S}
+        slow = [job for job in self._open.values() if job.lane is not Lane.FAST]
+        slow = [job for job in slow if (job.stage, job.key) not in self._made_way]
+        for job in await self._persist(lambda: self._store.overtaken(slow)) if slow else ():
+            if (told := self._overtaken.get((job.id, job.lease))) is not None:  # else it has ended, or not yet begun
+                self._made_way[job.stage, job.key] = now
+                told.set()
 
     async def _persist(self, call: Callable[[], Any]) -> Any:
         """Calls the store, for as long as it takes: a full disk or a lock stops the work, not the daemon."""

@@ -251,6 +251,11 @@ def _read_lines(path: str) -> tuple[list[str], list[str]]:
     return os.fsdecode(raw[:MAX_FILE_BYTES].removeprefix(b"\xef\xbb\xbf")).split("\n"), problems
 
 
+def bad_patterns(patterns: Iterable[str]) -> list[str]:
+    """Why :class:`IgnoreRules` would not take these as configured ones: a line for each."""
+    return _parse(patterns)[1]
+
+
 def _parse(lines: Iterable[str]) -> tuple[list[Rule], list[str]]:
     rules: list[Rule] = []
     problems: list[str] = []

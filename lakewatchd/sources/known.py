@@ -17,6 +17,10 @@ class Known(Protocol):
         """The files directly in ``dir``, by name."""
         ...
 
+    def versions(self, root: str, paths: Sequence[str]) -> Mapping[str, Version]:
+        """What is known of these files; those that are not known are left out."""
+        ...
+
     def subdirectories(self, root: str, dir: str) -> set[str]:
         """The names of directories directly in ``dir`` that hold files, at any depth."""
         ...

@@ -16,7 +16,6 @@ import errno
 import itertools
 import os
 import select
-import tempfile
 import threading
 from collections.abc import Callable, Container, Hashable, Iterable
 from dataclasses import dataclass, field
@@ -30,6 +29,7 @@ from lakewatchd.sources.coalesce import Buffer, parent_of
 from lakewatchd.sources.ignore import IgnoreRules
 from lakewatchd.sources.places import Places
 from lakewatchd.sources.roots import Root
+from lakewatchd.sources.scratch import Scratch
 from lakewatchd.sources.unwatched import MAX_UNWATCHED, Unwatched
 from lakewatchd.sources.watcher import Tier, WatchProblem
 
@@ -118,13 +118,13 @@ class KernelWatcher:
         self._is_stopping = False
         self._cookies: dict[bytes, Callable[[], object]] = {}
         self._cookie_numbers = itertools.count(1)
-        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._scratch: Scratch | None = None
         self._scratch_key: Hashable = None
 
     def start(self) -> None:
         with contextlib.suppress(OSError):  # without it, barriers fall back to a scan
-            self._scratch = tempfile.TemporaryDirectory(prefix="lakewatchd-")
-            self._scratch_key = self._queue.watch_scratch(os.fsencode(self._scratch.name))
+            self._scratch = Scratch()
+            self._scratch_key = self._queue.watch_scratch(os.fsencode(self._scratch.path))
         self._thread.start()
 
     def stop(self) -> None:
@@ -139,7 +139,7 @@ class KernelWatcher:
             self._queue.close()
             os.close(self._stop)
         if self._scratch is not None:
-            self._scratch.cleanup()
+            self._scratch.close()
 
     def cover(self, path: str) -> bool:
         local = self._base + b"/" + os.fsencode(path or ".")  # the root itself may be reached through a link
@@ -176,7 +176,7 @@ class KernelWatcher:
             return False
         name = str(next(self._cookie_numbers))
         self._cookies[name.encode()] = on_passed
-        cookie = Path(self._scratch.name, name)
+        cookie = Path(self._scratch.path, name)
         try:
             cookie.touch()
             cookie.unlink()

@@ -100,6 +100,7 @@ class RootSource:
         self._health = RootHealth(RootState.STARTING)
         self._decided = asyncio.Event()  # present or away
         self._poke = asyncio.Event()  # away: look at the health now
+        self._is_over = False
         self._wake = asyncio.Event()  # the buffer holds something
         self._loop: asyncio.AbstractEventLoop | None = None
         self._buffer = Buffer(root.name, config.buffer_events, self._on_change)
@@ -116,6 +117,10 @@ class RootSource:
         self._workers = {name: Worker(f"{root.name}-{name}") for name in ("settle", "look")}
 
     # --- for the rest of the daemon --------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        return self.root.name
 
     def local_path(self, path: str) -> Path:
         """Raises :class:`NotReadable` for a path that leaves the root."""
@@ -159,13 +164,13 @@ class RootSource:
     async def request_scan(
         self, directory: str = "", priority: Priority = Priority.ASKED, *, accept_removals: bool = False
     ) -> ScanSummary:
-        """Scan now, and wait until its events are durable. Raises :class:`RootAway`.
+        """Scan now, and wait until its events are durable. Raises :class:`RootAway`, if it still is at the next look.
 
         ``accept_removals`` is a person's word that files which are missing, even all of them, were deleted.
         """
         self.local_path(directory)
-        if not accept_removals:
-            self._require_root()
+        if self._is_over:
+            raise self._away_error()
         request = self._scans.request(directory, priority, accept_removals)
         self._poke.set()
         return await asyncio.shield(request.done)
@@ -184,9 +189,10 @@ class RootSource:
         if not self._ears.tells_all or not await self._ears.heard_all():
             self._scans.request("", Priority.CHANGED)
         await self._settled()
-        open_scans = [request.done for request in (*self._scans.full.open, *self._scans.sub.open)]
-        await asyncio.gather(*(asyncio.shield(done) for done in open_scans))
-        await self._settled()
+        for _ in range(2):  # one of a directory may call for one of all
+            open_scans = [request.done for request in (*self._scans.full.open, *self._scans.sub.open)]
+            await asyncio.gather(*(asyncio.shield(done) for done in open_scans))
+            await self._settled()
 
     @property
     def status(self) -> RootStatus:
@@ -232,18 +238,21 @@ class RootSource:
         try:
             while True:
                 self._poke.clear()
-                health = await self._recognise()
+                accept = self._scans.full.accepts_removals
+                health = await self._recognise(accept)
                 if not health.is_away:
                     health = await self._serve(health)
-                self._go_away(health)
+                self._go_away(health, keep_accepting=not accept)
                 await _wait(self._poke, self._health_s)
         finally:
-            self._fail_waiting(RootAway(f"root {self.root.name!r} is not served any more"))
+            self._is_over, self._health = True, RootHealth(RootState.AWAY, "is not served any more")
+            self._decided.set()  # who waits to hear how it is hears this
+            self._fail_waiting(self._away_error())
             self._close_workers()
             self._prober.close()
 
-    async def _recognise(self) -> RootHealth:
-        health = await self._prober.ask(self._place.recognise, self._scans.full.accepts_removals)
+    async def _recognise(self, accept: bool) -> RootHealth:
+        health = await self._prober.ask(self._place.recognise, accept)
         if not health.is_away and (left := self.left_behind) > MAX_LEFT_BEHIND:
             return RootHealth(
                 RootState.AWAY, f"{left} calls hang in it", f"mend {self.root.path}, or restart lakewatchd"
@@ -285,14 +294,16 @@ class RootSource:
         if self._poller is not None:
             self._poller.close()
 
-    def _go_away(self, health: RootHealth) -> None:
+    def _go_away(self, health: RootHealth, *, keep_accepting: bool) -> None:
+        """``keep_accepting``: a person's word that came meanwhile has not been tried yet. One that was is not kept: it
+        would be taken for what the root lacks when it comes back one day."""
         before, self._health = self._health, health
         if health.is_away and health.reason != before.reason:
             message = "the root is away, its files are kept: it %s; %s"
             _log.warning(message, health.reason, health.hint, extra={"root": self.root.name})
         if health.is_away:
             self._decided.set()
-            self._fail_waiting(self._away_error(), keep_accepting=True)
+            self._fail_waiting(self._away_error(), keep_accepting=keep_accepting)
             return
         self._decided.clear()
         self._scans.full.requeue()

@@ -32,6 +32,10 @@ class RemovalGuard:
     share: float = 0.2
     files: int = 50
 
+    def allows(self, known: int) -> float:
+        """So many of the ``known`` files may be lost at once."""
+        return max(self.files - 1, self.share * known)
+
 
 class Elsewhere(Protocol):
     def elsewhere(self, root: str, path: str, version: Version) -> list[str]:
@@ -124,7 +128,7 @@ class Missing:
         Not lost is what lies elsewhere now, and what was seen to be deleted: the kernel told of ``witnessed``
         deletions that no scan has confirmed yet. ``told`` were let pass before, a few at a time.
         """
-        allowed = max(guard.files - 1, guard.share * self._known.count(self._root.name)) + witnessed - told
+        allowed = guard.allows(self._known.count(self._root.name)) + witnessed - told
         missing = sum(1 for _ in self.paths())
         if missing <= allowed:
             return 0

@@ -9,7 +9,6 @@ ends the watch; and as long as this tier is in use, :attr:`ObserverWatcher.probl
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable
 
 from watchdog.events import (
@@ -33,6 +32,7 @@ from lakewatchd.errors import LakewatchError
 from lakewatchd.sources.coalesce import Buffer
 from lakewatchd.sources.ignore import IgnoreRules
 from lakewatchd.sources.roots import Root
+from lakewatchd.sources.scratch import Scratch
 from lakewatchd.sources.unwatched import Unwatched
 from lakewatchd.sources.watcher import Tier, WatchProblem
 
@@ -56,7 +56,7 @@ class ObserverWatcher(FileSystemEventHandler):
         self._buffer = buffer
         self._observer: BaseObserver | None = None
         self._reader: InotifyFD | None = None
-        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._scratch: Scratch | None = None
         self._covered: set[str] = set()
         self.unwatched = Unwatched()
         self._overflows = 0
@@ -69,9 +69,9 @@ class ObserverWatcher(FileSystemEventHandler):
         reader.start()
         observer = BaseObserver(InotifyEmitter, timeout=DEFAULT_OBSERVER_TIMEOUT, inotify_fd=reader)
         self._reader, self._observer = reader, observer
-        self._scratch = tempfile.TemporaryDirectory(prefix="lakewatchd-")
+        self._scratch = Scratch()
         try:
-            where, overflow = os.fsencode(self._scratch.name), _Overflow(self._on_overflow)
+            where, overflow = os.fsencode(self._scratch.path), _Overflow(self._on_overflow)
             reader.add_callback(where, InotifyConstants.IN_MOVE_SELF, overflow, CallbackId(id(overflow)))
             observer.schedule(self, self._base, recursive=True, event_filter=WANTED)
             observer.start()
@@ -87,7 +87,7 @@ class ObserverWatcher(FileSystemEventHandler):
             thread.stop()
             if thread.ident is not None:
                 thread.join(STOP_S)
-        self._scratch.cleanup()
+        self._scratch.close()
 
     def cover(self, path: str) -> bool:
         is_readable = os.access(f"{self._base}/{path}", os.R_OK | os.X_OK)

@@ -22,6 +22,12 @@ SAMPLE_FILES = 4
 """Of each directory at the top, so that a few that were moved or deleted do not make the root a stranger."""
 
 
+def sample(known: Known, root: str) -> Iterator[PathKey]:
+    """Some of the known files of a root, from several of its directories."""
+    for directory in ("", *islice(known.subdirectories(root, ""), SAMPLE_DIRECTORIES)):
+        yield from islice(known.under(root, directory), SAMPLE_FILES)
+
+
 class Place:
     """``identity`` is what the root was when it was last recognised; None before that."""
 
@@ -63,12 +69,7 @@ class Place:
 
     def _has_sample(self) -> bool:
         """At least one of some known files lies at its place and has its size."""
-        return any(self._is_there(key) for key in self._sample())
-
-    def _sample(self) -> Iterator[PathKey]:
-        name = self.root.name
-        for directory in ("", *islice(self._known.subdirectories(name, ""), SAMPLE_DIRECTORIES)):
-            yield from islice(self._known.under(name, directory), SAMPLE_FILES)
+        return any(self._is_there(key) for key in sample(self._known, self.root.name))
 
     def _is_there(self, key: PathKey) -> bool:
         directory, _, name = key.path.rpartition("/")

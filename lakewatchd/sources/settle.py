@@ -26,9 +26,10 @@ from dataclasses import dataclass
 from lakewatchd.config import WatchConfig
 from lakewatchd.core.asset import PathKey, Version
 from lakewatchd.core.clock import Clock
+from lakewatchd.core.companions import group_of
 from lakewatchd.core.event import Change, FileEvent, merge
 from lakewatchd.sources.coalesce import DirtySet, above, combine, parent_of
-from lakewatchd.sources.companions import Groups, group_of
+from lakewatchd.sources.companions import Groups
 
 Look = Callable[[PathKey], Version | None]
 """What lies there: None for nothing. An ``OSError`` means it cannot be told, and the path passes as it is."""

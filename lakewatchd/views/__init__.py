@@ -1,1 +1,1 @@
-"""Read-only answers: the lake as folders. Never touches the queue, never writes."""
+"""Read-only answers from the lake. Never touches the queue, never writes to the lake."""

@@ -1,0 +1,1 @@
+"""The lake as folders: a read-only FUSE file system, in a process of its own."""

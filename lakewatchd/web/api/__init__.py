@@ -1,0 +1,1 @@
+"""The API by HTTP, a file for each noun: JSON in, JSON out."""
