@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from lakewatchd.core.asset import Detected, Kind, PathKey, Tag, Version
+from lakewatchd.core.asset import NO_LABELS, Detected, Kind, Labels, PathKey, Tag, Version
 from lakewatchd.core.lineage import RunState, StageRun
 from lakewatchd.lake.rows import AssetRow, Batch, GoldRow, OccurrenceRow, Presence, SpanRow
 from lakewatchd.lake.schema import Dims
@@ -22,8 +22,11 @@ def place(number: int) -> PathKey:
 
 def occurrence(number: int, presence: Presence = Presence.PRESENT, content: int | None = None) -> OccurrenceRow:
     held = asset_id(number if content is None else content)
-    version = Version(number, 1_700_000_000_000_000_000, (1 << 64) - 1 - number, 1 << 63)
-    return OccurrenceRow(place(number), held, Kind.IMAGE, "image/jpeg", version, presence, 1.5, 2.5)
+    version = Version(number, 1_700_000_000_000_000_000, (1 << 64) - 1 - number, 1 << 63, etag="e" * (number % 2))
+    labels = (
+        Labels((("family", ""), ("place", "Köln")), (("camera", "x"),), "image/jpeg", "v1") if number % 2 else NO_LABELS
+    )
+    return OccurrenceRow(place(number), held, Kind.IMAGE, "image/jpeg", version, presence, 1.5, 2.5, labels)
 
 
 def batch(number: int, *, spans: int = 1, title: str = "") -> Batch:
@@ -36,6 +39,7 @@ def batch(number: int, *, spans: int = 1, title: str = "") -> Batch:
             AssetRow(
                 asset, Kind.IMAGE, "image/jpeg", number, 640, 480, None, when, "exif", "Maker's", 47.5, -8.25, title,
                 (("Make", "é"), ("Make", "twice")), (1 << 64) - 1 - number, 0, {"chunk": "chunk/1/a", "tag": "tag/1/b"},
+                spans=spans,
             ),
         ),
         spans=tuple(

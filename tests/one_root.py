@@ -25,22 +25,12 @@ from lakewatchd.sources.roots import Root
 QUICK = WatchConfig(settle_s=0.05, settle_open_s=0.2, ignore=("*.tmp",))
 
 
-class Lake:
-    """Stands for all that follows: looks at the disk for each event, as a handler does, and remembers."""
+class Memory:
+    """What was told and what is known, in a dict: ``sources.known.Known`` for tests."""
 
-    def __init__(self, base: Path) -> None:
-        self.base = base
+    def __init__(self) -> None:
         self.files: dict[str, Version] = {}
         self.events: list[FileEvent] = []
-
-    async def emit(self, events: Sequence[FileEvent]) -> None:
-        for event in events:
-            self.events.append(event)
-            path = event.key.path
-            if event.change is Change.REMOVED and not os.path.isfile(os.path.join(self.base, path)):
-                self.files.pop(path, None)
-            elif event.version is not None:
-                self.files[path] = event.version
 
     def directory(self, root: str, dir: str) -> Mapping[str, Version]:
         return {p.rpartition("/")[2]: v for p, v in self.files.copy().items() if p.rpartition("/")[0] == dir}
@@ -60,6 +50,23 @@ class Lake:
         return [event.change for event in self.events if event.key.path == path]
 
 
+class Lake(Memory):
+    """Stands for all that follows: looks at the disk for each event, as a handler does, and remembers."""
+
+    def __init__(self, base: Path) -> None:
+        super().__init__()
+        self.base = base
+
+    async def emit(self, events: Sequence[FileEvent]) -> None:
+        for event in events:
+            self.events.append(event)
+            path = event.key.path
+            if event.change is Change.REMOVED and not os.path.isfile(os.path.join(self.base, path)):
+                self.files.pop(path, None)
+            elif event.version is not None:
+                self.files[path] = event.version
+
+
 @asynccontextmanager
 async def alive(
     base: Path, lake: Lake, config: WatchConfig = QUICK, emit_retry_s: float = 1.0, **more: Any
@@ -76,7 +83,7 @@ async def alive(
 
 
 async def until(condition: Callable[[], object], what: str = "") -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.01)
 

@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.models,
     pytest.mark.fuse,
     pytest.mark.slow,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(not os.access("/dev/fuse", os.R_OK | os.W_OK), reason="needs /dev/fuse"),
 ]
 
@@ -43,7 +43,7 @@ def place(tmp_path: Path, model_dir: Path) -> Iterator[Path]:
 def quickstart(place: Path) -> Run:
     def run(*args: str | Path) -> str:
         argv = [sys.executable, SCRIPT, *args, "--place", place]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=200, check=False)
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=500, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -88,29 +88,33 @@ def view_of(place: Path) -> int | None:
 def test_once_leaves_the_view_and_later_runs_embed_nothing_twice(
     quickstart: Run, place: Path, files: Path, tmp_path: Path
 ) -> None:
+    (files / "many").mkdir()
+    for number in range(60):  # more than a removal guard lets pass
+        shutil.copy(files / "a\n b.md", files / "many" / f"{number}.md")
     assert embedded(quickstart(files, "--once")) == 3
     assert same(place, files)
     first = view_of(place)
 
-    shutil.copy(files / "picture.jpg", files / "copy.jpg")
-    (files / "notes" / "to do.txt").unlink()
-    assert embedded(quickstart(files, "--once")) == 0
-    assert same(place, files), "the view was waited for"
-    assert view_of(place) == first is not None, "the mounted view is used again"
-
-    other = shutil.copytree(files, tmp_path / "other")
+    other = shutil.copytree(files, tmp_path / "other", ignore=shutil.ignore_patterns("many"))
     (other / "picture.jpg").rename(other / "renamed.jpg")
     assert embedded(quickstart(other, "--once")) == 0, "the same content in another directory"
-    assert same(place, other), "a view of another directory is replaced"
-
+    assert same(place, other), "a view of another directory is replaced, and none of the old files is held back"
+    wait_until(lambda: not Path(f"/proc/{first}").exists(), 60, "the view before has ended")
     second = view_of(place)
     assert second not in (None, first)
+
+    shutil.copy(other / "renamed.jpg", other / "copy.jpg")
+    (other / "notes" / "to do.txt").unlink()
+    assert embedded(quickstart(other, "--once")) == 0
+    assert same(place, other), "the view was waited for"
+    assert view_of(place) == second, "the mounted view is used again"
+
     os.kill(second or 0, signal.SIGKILL)
-    wait_until(lambda: view_of(place) is None, 10, "it is dead")
+    wait_until(lambda: view_of(place) is None, 60, "it is dead")
     assert embedded(quickstart(other, "--once")) == 0
     assert same(place, other), "a dead view is replaced"
 
     assert "unmounted" in quickstart("--stop")
     assert not (place / "lake").is_mount()
-    wait_until(lambda: view_of(place) is None, 10, "the view's process ends")
+    wait_until(lambda: view_of(place) is None, 60, "the view's process ends")
     assert "nothing is mounted" in quickstart("--stop")

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import servers
 from PIL import Image
 
 CHECKOUT = Path(__file__).parents[2]
@@ -35,15 +36,19 @@ def told() -> Iterator[Path]:
     out.chmod(0o755)
     photo = out / "red.png"
     Image.new("RGB", (640, 480), "red").save(photo)
-    command = ["scripts/systemd-box", "tests/acceptance/systemd_scenario.sh", str(out), str(photo)]
-    done = subprocess.run(
-        command,
-        cwd=CHECKOUT,
-        env={**os.environ, "SYSTEMD_BOX_OUT": str(out)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with servers.juicefs_gateway(out / "gateway") as gateway:  # outside of the box, which has our network
+        gateway.client().fput_object(gateway.make_bucket("cloud"), "2024/red.png", str(photo))
+        keys = f"access_key = {gateway.access_key}\nsecret_key = {gateway.secret_key}\n"
+        (out / "cloud.keys").write_text(keys)
+        command = ["scripts/systemd-box", "tests/acceptance/systemd_scenario.sh", str(out), str(photo)]
+        done = subprocess.run(
+            [*command, gateway.endpoint],
+            cwd=CHECKOUT,
+            env={**os.environ, "SYSTEMD_BOX_OUT": str(out)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     log = (out / "log").read_text(errors="replace")[-4000:] if (out / "log").exists() else ""
     assert done.returncode == 0, f"{done.stderr}\n{log}"
     yield out
@@ -125,6 +130,13 @@ def test_the_unit_is_hardened(told: Path) -> None:
 def test_the_view_tells_what_it_shows_and_is_replaced_when_it_hangs(told: Path) -> None:
     assert read(told, "view-status-text") == "StatusText=showing 1 file"
     assert read(told, "view-after-hang") == "same"
+
+
+def test_both_services_read_a_bucket_with_a_credential_of_systemd(told: Path) -> None:
+    assert "watching 3 roots, 704 files; nothing queued" in read(told, "cloud-status")
+    assert read(told, "view-of-cloud") == "same"
+    found = read(told, "cloud-check")
+    assert "✓ bucket cloud: " in found and "keys: systemd credential cloud" in found and "✗" not in found
 
 
 def test_a_wrong_config_is_not_tried_again(told: Path) -> None:

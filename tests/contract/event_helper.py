@@ -26,7 +26,7 @@ def serving(config: Path, place: Path, uid: int = 0) -> Iterator[Path]:
         yield path
     finally:
         listener.shutdown(socket.SHUT_RDWR)
-        thread.join(10)
+        thread.join(60)
         listener.close()
 
 
@@ -40,4 +40,4 @@ def _accept(listener: socket.socket, config: Path, uid: int) -> None:
             return
         with connection:
             command = [*rights, sys.executable, "-m", "lakewatchd.fanotify_helper", "--config", os.fspath(config)]
-            subprocess.run(command, stdin=connection, check=False, timeout=30)
+            subprocess.run(command, stdin=connection, check=False, timeout=300)

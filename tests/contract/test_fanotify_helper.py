@@ -70,7 +70,7 @@ def test_it_serves_no_stranger(helper: Path) -> None:
 def test_nonsense_is_answered_and_harms_nothing(helper: Path) -> None:
     for request in (b"", b"\0", b"\xff\xfe\0", b"x" * 4000):
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
-            connection.settimeout(20)
+            connection.settimeout(60)
             connection.connect(os.fspath(helper))
             connection.send(request or b"\0\0")
             assert connection.recv(4096)[:1] != b"0"
@@ -86,13 +86,13 @@ def test_a_daemon_without_rights_hears_of_every_file(helper: Path, place: Path) 
     daemon = LiveDaemon(place / "daemon", place / "root", settings=settings, program=("-c", launcher))
     daemon.environment = {"HOME": str(place / "daemon")}
     daemon.write_config()
-    for each in (daemon.base, daemon.state):
+    for each in (daemon.base, daemon.state, daemon.config):
         os.chown(each, NOBODY, NOBODY)
     with daemon:
-        wait_until(lambda: daemon.ask("status")["roots"][0]["watching"].startswith("events (fanotify)"), 30, "fanotify")
+        wait_until(lambda: daemon.ask("status")["roots"][0]["watching"].startswith("events (fanotify)"), 60, "fanotify")
         make_tree(place / "root", {f"n{i}/m/{i}.txt": f"text {i}" for i in range(30)})
         # Queued is enough: its decoders need an interpreter that this user may run
-        wait_until(lambda: daemon.ask("status")["roots"][0]["files"] + _jobs(daemon) >= 31, 30, "31 files")
+        wait_until(lambda: daemon.ask("status")["roots"][0]["files"] + _jobs(daemon) >= 31, 60, "31 files")
 
 
 def _jobs(daemon: LiveDaemon) -> int:

@@ -95,7 +95,7 @@ class Ears:
 
     def until(self, condition: Callable[[], object]) -> None:
         try:
-            wait_until(lambda: (self.listen(), condition())[1], 10)
+            wait_until(lambda: (self.listen(), condition())[1], 60)
         except AssertionError as exc:
             raise AssertionError(f"{self.watcher.problem}, told {self.told}, dirty {self.dirty}") from exc
 
@@ -103,7 +103,7 @@ class Ears:
         """All that was done until now has been heard."""
         passed = threading.Event()
         if self.watcher.mark(passed.set):
-            assert passed.wait(10)
+            assert passed.wait(60)
         else:
             time.sleep(1)
         self.listen()
@@ -263,7 +263,7 @@ def test_the_barrier_comes_behind_all_that_was_done_before(ears: Ears) -> None:
         names = {f"d/{turn}-{i}.jpg" for i in range(50)}
         for name in names:
             (ears.base / name).write_text("x")
-        assert ears.watcher.mark(passed.set) and passed.wait(10)
+        assert ears.watcher.mark(passed.set) and passed.wait(60)
         ears.listen()
         assert names <= ears.closed
 

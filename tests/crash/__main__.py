@@ -1,5 +1,7 @@
 """Every fault at every point: ``python -m tests.crash [--list] [--only PATTERN] [--jobs N] [--random N --seed S]``.
 
+With ``--lake s3`` the lake is in a bucket, and the server fails too. With ``--root bucket`` a bucket is watched.
+
 After each, the daemon is started sound, drained, and compared with a fresh index of the same files. Exit 1 when a cell
 is red. A red cell keeps its directory (lake, queue, log) when ``--keep DIR`` is given.
 """
@@ -7,6 +9,7 @@ is red. A red cell keeps its directory (lake, queue, log) when ``--keep DIR`` is
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fnmatch
 import json
 import sys
@@ -18,6 +21,7 @@ from pathlib import Path
 
 from tests.crash import cases
 from tests.crash.matrix import Cell, Matrix
+from tests.servers import juicefs_gateway
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,15 +35,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, metavar="DIR", help="leave what red cells left behind there")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--lake", choices=("directory", "s3"), default="directory", help="where it is")
+    parser.add_argument("--root", choices=("directory", "bucket"), default="directory", help="what is watched")
     args = parser.parse_args(argv)
-    table = tuple(cases.at_random(args.random, args.seed)) if args.random else cases.matrix()
+    if (args.lake, args.root) == ("s3", "bucket"):
+        parser.error("one of both at a time")
+    whole = cases.in_bucket if args.lake == "s3" else cases.of_bucket if args.root == "bucket" else cases.matrix
+    table = tuple(cases.at_random(args.random, args.seed)) if args.random else whole()
     chosen = [case for case in table if not args.only or any(fnmatch.fnmatch(case.name, only) for only in args.only)]
     if args.list:
         print("\n".join(case.name for case in chosen))
         return 0
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="lakewatchd-crash-") as scratch:
-        matrix = Matrix(args.keep or Path(scratch), is_kept=args.keep is not None)
+    with tempfile.TemporaryDirectory(prefix="lakewatchd-crash-") as scratch, contextlib.ExitStack() as running:
+        is_bucket = args.root == "bucket"
+        gateway = running.enter_context(juicefs_gateway(Path(scratch) / "gateway")) if is_bucket else None
+        matrix = Matrix(args.keep or Path(scratch), args.keep is not None, args.lake == "s3", gateway)
         with ThreadPoolExecutor(args.jobs) as pool:
             cells = [_told(cell, quiet=args.json) for cell in pool.map(matrix.play, chosen)]
     took = time.monotonic() - began

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from tests.crash import corpus, scenes
-from tests.crash.points import ASKED, MOMENTS, POINTS, Point
+from tests.crash import scenes
+from tests.crash.points import ASKED, MOMENTS, NOT_OF_OBJECTS, OBJECTS, POINTS, Point
 from tests.crash.scenes import before_the_fault
 from tests.crash.subject import OTHER_SETTINGS, Red, Subject
 
@@ -61,7 +61,7 @@ def live(subject: Subject, case: Case) -> None:
     """Everything changes under a daemon that runs."""
     before_the_fault(subject, *case.fault, "--armed", str(subject.armed))
     subject.armed.touch()
-    corpus.change(subject.files)
+    subject.change()
     _suffer(subject, case)
 
 
@@ -69,7 +69,7 @@ def start(subject: Subject, case: Case) -> None:
     """Everything changed while the daemon was down."""
     before_the_fault(subject)
     subject.stop()
-    corpus.change(subject.files)
+    subject.change()
     _prepare_start(subject, case.walk)
     subject.start(*case.fault, wait=False)
     _suffer(subject, case)
@@ -78,7 +78,7 @@ def start(subject: Subject, case: Case) -> None:
 def stop(subject: Subject, case: Case) -> None:
     """Struck in an orderly stop."""
     before_the_fault(subject, *case.fault, "--armed", str(subject.armed))
-    corpus.change(subject.files)
+    subject.change()
     subject.drain()
     subject.armed.touch()
     assert subject.live.process is not None
@@ -90,10 +90,10 @@ def sound(subject: Subject, case: Case) -> None:
     """The same life without a fault, which must pass the same examination."""
     before_the_fault(subject)
     if case.walk == "live":
-        corpus.change(subject.files)
+        subject.change()
     else:
         subject.stop()
-        corpus.change(subject.files)
+        subject.change()
         _prepare_start(subject, case.walk)
         subject.start()
     subject.drain()
@@ -125,9 +125,9 @@ WALKS: dict[str, Play] = {"live": live, "start": start, "stale": start, "lost": 
 # --- the table ---------------------------------------------------------------------------------------------
 
 
-def kills() -> Iterator[Case]:
+def kills(points: Iterable[Point] = POINTS) -> Iterator[Case]:
     """``kill -9`` of the daemon before and after every step."""
-    for point in POINTS:
+    for point in points:
         for moment in point.moments:
             at = f"{point.name}.{moment}"
             if point.walk == "view":
@@ -215,9 +215,40 @@ def originals() -> Iterator[Case]:
     yield bad("originals: ESTALE everywhere", scenes.stale_root)
 
 
+def no_fault() -> Iterator[Case]:
+    return (Case(f"no fault: {walk}", sound, walk) for walk in ("live", "start", "stale", "lost"))
+
+
 def matrix() -> tuple[Case, ...]:
-    nothing = (Case(f"no fault: {walk}", sound, walk) for walk in ("live", "start", "stale", "lost"))
-    return (*nothing, *kills(), *errors(), *hangs(), *children(), *clocks(), *places(), *originals())
+    return (*no_fault(), *kills(), *errors(), *hangs(), *children(), *clocks(), *places(), *originals())
+
+
+def of_bucket() -> tuple[Case, ...]:
+    """All that may happen to a daemon that watches a bucket. What the server of the bucket does is in
+    ``tests/acceptance/test_bucket_faults.py``."""
+    return (*no_fault(), *kills((*(point for point in POINTS if point.name not in NOT_OF_OBJECTS), *OBJECTS)))
+
+
+def servers() -> Iterator[Case]:
+    """What may happen to a lake in a bucket, and to nothing else."""
+    yield Case("bucket: the server is killed", scenes.server_killed, tolerated=2)
+    yield Case("bucket: the server is frozen", scenes.server_frozen)
+    yield Case("bucket: the server is away at the start", scenes.server_away_at_start, "start", tolerated=1)
+    yield Case("bucket: a second daemon", scenes.second_daemon)
+    yield Case("bucket: the state directory is lost", scenes.state_lost, "lost", models=True)
+    yield Case("bucket: killed, and another machine goes on", scenes.another_machine, "lost")
+    yield _raised("ledger.before", "LakeAway", tolerated=1)
+
+
+def in_bucket() -> tuple[Case, ...]:
+    """All that a lake in a bucket has in common with one in a directory, and its own.
+
+    Where commits take longer, content that was replaced is looked at once more before the lake knows of it.
+    """
+    elsewhere = {"sync", "fsync"}
+    shared = (*no_fault(), *kills())
+    own = (*(case for case in shared if case.at.partition(".")[0] not in elsewhere), *servers())
+    return tuple(replace(case, tolerated=case.tolerated + 1) for case in own)
 
 
 def at_random(count: int, seed: int) -> Iterator[Case]:

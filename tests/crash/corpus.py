@@ -13,6 +13,9 @@ from PIL import Image, ImageDraw
 
 from lakewatchd.testing import make_tree
 
+Originals = dict[str, tuple[str, int, int]]
+"""Relative path or key -> what is told of the content, and of the file."""
+
 LONG_AGO_S = 1_500_000_000
 
 
@@ -47,6 +50,7 @@ def begin(root: Path) -> None:
         "a/1 again.jpg": photo(1),
         "a/long.txt": poem(1, 60),
         "notes.md": "# Notes\n\nas they were\n",
+        "odd \\ name\n%+ü.txt": poem(6),
         "broken.jpg": photo(3)[:900],
         "empty.txt": "",
         "leaving.txt": poem(2),
@@ -78,7 +82,7 @@ def change(root: Path) -> None:
     (root / "a/1 again.jpg").rename(root / "b/moved.jpg")
 
 
-def originals(root: Path) -> dict[str, tuple[str, int, int]]:
+def originals(root: Path) -> Originals:
     """Relative path -> hash, mtime, mode: what must be the same before and after."""
     return {
         str(path.relative_to(root)): (

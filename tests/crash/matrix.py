@@ -9,10 +9,12 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.crash import corpus, oracle
+from tests.crash import oracle
+from tests.crash.bucket_root import BucketRoot
 from tests.crash.cases import Case
 from tests.crash.oracle import Fresh
 from tests.crash.subject import CHECKOUT, OTHER_SETTINGS, Subject
+from tests.servers import S3Server, juicefs_gateway
 
 MODELS = CHECKOUT / ".cache" / "models"
 
@@ -30,6 +32,10 @@ class Matrix:
 
     base: Path
     is_kept: bool = False
+    in_bucket: bool = False
+    """The lake is in a bucket, on a server of the case's own; that of the fresh index never is."""
+    gateway: S3Server | None = None
+    """What is watched is a bucket there, another one in each case."""
     _fresh: dict[tuple[bool, bool], Fresh] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -46,13 +52,16 @@ class Matrix:
 
     def _play(self, case: Case, base: Path) -> None:
         fresh = self.fresh(case.walk == "stale", case.models)
-        subject = Subject(base, MODELS if case.models else None)
         with contextlib.ExitStack() as stack:
+            server = stack.enter_context(juicefs_gateway(base / "server")) if self.in_bucket else None
+            if server is not None:
+                server.make_bucket("lake")
+            subject = Subject(base, MODELS if case.models else None, server, self._bucket())
             if case.world is not None:
                 stack.enter_context(case.world(subject))
             stack.callback(subject.end)
             case.play(subject, case)
-            before = corpus.originals(subject.files)
+            before = subject.originals()
             subject.armed.unlink(missing_ok=True)
             if subject.exit_code() is None:
                 subject.stop()
@@ -63,6 +72,9 @@ class Matrix:
             subject.drain()
             oracle.examine(subject, fresh, before, case.decodes, case.set_aside)
 
+    def _bucket(self) -> BucketRoot | None:
+        return BucketRoot(self.gateway) if self.gateway else None
+
     def fresh(self, is_stale: bool, models: bool) -> Fresh:
         """Of the same files, by a daemon that nothing happens to. Made once for each kind of settings."""
         with self._lock:
@@ -72,15 +84,15 @@ class Matrix:
 
     def _make_fresh(self, is_stale: bool, models: bool) -> Fresh:
         base = self.base / f"fresh-{is_stale}-{models}"
-        subject = Subject(base, MODELS if models else None)
+        subject = Subject(base, MODELS if models else None, bucket=self._bucket())
         subject.use(OTHER_SETTINGS if is_stale else "")
-        corpus.begin(subject.files)
-        corpus.leave(subject.files)
-        corpus.change(subject.files)
+        subject.begin()
+        subject.leave()
+        subject.change()
         try:
             subject.start()
             subject.drain()
-            fresh = Fresh(subject.live.state / "lake", oracle.parked(subject))
+            fresh = Fresh(subject.lake, oracle.parked(subject))
             subject.stop()
         finally:
             subject.end()

@@ -6,21 +6,21 @@ import asyncio
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from lakewatchd.lake.compare import compare
+from lakewatchd.lake.files import Files, dataset
 from lakewatchd.lake.reader import LakeReader
 from lakewatchd.lake.schema import TABLES
-from lakewatchd.views.follow import Follower
-from lakewatchd.views.tree import Branch, Tree
-from tests.crash.corpus import originals
+from lakewatchd.views.mounted.entries import Branch
+from lakewatchd.views.mounted.follow import Follower
+from lakewatchd.views.mounted.index import Index
+from tests.crash.corpus import Originals
 from tests.crash.subject import Red, Subject
 
 Parked = list[tuple[str, str]]
-Originals = dict[str, tuple[str, int, int]]
 
 DEPTH = 5
-OURS = ("queue.db-", "thumbnails.db", "lake", "models")
+OURS = ("queue.db-", "thumbnails.db", "neighbours.db", "view.db", "lake", "models", "objects")
 """What a daemon that stopped leaves in its state directory, and nothing temporary."""
 
 
@@ -28,7 +28,7 @@ OURS = ("queue.db-", "thumbnails.db", "lake", "models")
 class Fresh:
     """An index of the same files that nothing happened to."""
 
-    lake: Path
+    lake: Files
     parked: Parked
 
 
@@ -54,19 +54,19 @@ def examine(subject: Subject, fresh: Fresh, before: Originals, decodes: int, set
     if set_aside and not any("damaged" in problem for problem in problems):
         raise Red(f"status does not tell of the damage: {problems}")
     subject.stop()
-    compared = asyncio.run(compare(subject.live.state / "lake", fresh.lake))
+    compared = asyncio.run(compare(subject.lake, fresh.lake))
     if compared.differences:
         raise Red("differs from a fresh index: " + "; ".join(map(str, compared.differences[:5])))
-    if (a := shown(subject.live.state / "lake")) != (b := shown(fresh.lake)):
+    if (a := shown(subject.lake)) != (b := shown(fresh.lake)):
         raise Red(f"the view differs: {sorted(a ^ b)[:5]}")
     expected = (*OURS, set_aside or "lake")
     names = (path.name for path in subject.live.state.iterdir())
     if strays := [name for name in names if name != "queue.db" and not name.startswith(expected)]:
         raise Red(f"left behind in the state directory: {strays}")
-    if strays := list(unreferenced(subject.live.state / "lake")):
+    if strays := list(unreferenced(subject.lake)):
         raise Red(f"left behind in the lake: {strays[:5]}")
     _count_decodes(subject, decodes + subject.deaths)
-    if originals(subject.files) != before:
+    if subject.originals() != before:
         raise Red("originals were touched")
 
 
@@ -81,40 +81,44 @@ def _count_decodes(subject: Subject, due: int) -> None:
         raise Red(f"{lines['embed']} pictures were embedded: more than were decoded")
 
 
-def shown(lake: Path) -> set[str]:
+def shown(lake: Files) -> set[str]:
     """Every folder of a view of this lake with the assets in it. Under which of its names an asset is filed depends on
     where it was seen first; only ``by-root`` says all of them."""
 
-    async def tree() -> Tree:
+    async def tree() -> Index:
         reader = LakeReader(lake)
         follower = Follower(reader)
         await follower.refresh()
         reader.close()
-        return follower.tree
+        return follower.index
 
     return set(_walk(asyncio.run(tree()), ()))
 
 
-def _walk(tree: Tree, folder: tuple[bytes, ...]) -> Iterator[str]:
+def _walk(tree: Index, folder: tuple[bytes, ...]) -> Iterator[str]:
     place = b"/".join(folder).decode(errors="surrogateescape")
     for name, entry in tree.entries(folder):
         if not isinstance(entry, Branch):
-            yield f"{place}/{os.fsdecode(name) if folder[0] == b'by-root' else entry.asset.asset_id}"
+            yield f"{place}/{os.fsdecode(name) if folder[0] == b'by-root' else asset_at(tree, folder, name)}"
         elif len(folder) < DEPTH:
             yield from _walk(tree, (*folder, name))
 
 
-def unreferenced(lake: Path) -> Iterator[str]:
-    """Data files that no version of their table speaks of: what a killed commit leaves until it is tidied away."""
-    import lance
+def asset_at(tree: Index, folder: tuple[bytes, ...], name: bytes) -> str:
+    file = tree.file(folder, name)
+    assert file is not None
+    return file.asset.asset_id
 
+
+def unreferenced(lake: Files) -> Iterator[str]:
+    """Data files that no version of their table speaks of: what a killed commit leaves until it is tidied away."""
     for spec in TABLES:
-        table = lake / f"{spec.name}.lance"
-        versions = [lance.dataset(str(table), version=v["version"]) for v in lance.dataset(str(table)).versions()]
+        table = f"{spec.name}.lance"
+        versions = [dataset(lake, spec.name, v["version"]) for v in dataset(lake, spec.name).versions()]
         known = {
-            Path(file.path).name
+            f"{table}/data/{file.path}"
             for version in versions
             for fragment in version.get_fragments()
             for file in fragment.metadata.files
         }
-        yield from (f"{spec.name}/{path.name}" for path in table.glob("data/*") if path.name not in known)
+        yield from (name for name in lake.sizes(f"{table}/data/") if name not in known)

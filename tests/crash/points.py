@@ -68,8 +68,8 @@ POINTS = (
     *(Point(table, f"{_LAKE}.tables:LakeWriter._merge", which=_table(table)) for table in _TABLES),
     Point("old_spans", f"{_LAKE}.tables:LakeWriter._remove_old_spans"),
     Point("withdraw", f"{_LAKE}.store:Store.delete", which=_table("gold_assets")),
-    Point("sync", f"{_LAKE}.durable:Syncer.sync"),
-    Point("fsync", f"{_LAKE}.durable:_fsync"),
+    Point("sync", f"{_LAKE}.files:Directory.sync"),
+    Point("fsync", f"{_LAKE}.files:_fsync"),
     Point("ledger", f"{_LAKE}.durable:write_ledger"),
     # acknowledged
     Point("ack", f"{_QUEUE}.store:QueueStore.ack"),
@@ -104,8 +104,8 @@ POINTS = (
     Point("close_lake", f"{_LAKE}.tables:LakeWriter.close", "stop"),
     # the view, a process of its own
     Point("view_feed", f"{_LAKE}.reader:LakeReader.changes", "view", moments=("before",)),
-    Point("view_apply", "lakewatchd.views.tree:Tree.apply", "view"),
-    Point("view_prepare", "lakewatchd.views.mount:prepare", "view"),
+    Point("view_apply", "lakewatchd.views.mounted.index:Index.apply", "view"),
+    Point("view_prepare", "lakewatchd.views.mounted.mountpoint:prepare", "view"),
 )
 
 ASKED = {
@@ -115,4 +115,18 @@ ASKED = {
 }
 """A child has been told what to do, and has not answered."""
 
-BY_NAME = {point.name: point for point in (*POINTS, *ASKED.values())}
+OBJECTS = (
+    # told -> queued
+    Point("page", "lakewatchd.sources.bucket.compare:Comparison._compare"),
+    Point("heard", "lakewatchd.sources.bucket.source:BucketSource._deliver"),
+    # claimed -> hashed and kept
+    Point("looked", "lakewatchd.sources.bucket.looks:Looks.version"),
+    Point("stream", "lakewatchd.media.fingerprint:StreamHasher.update"),
+    Point("block", "lakewatchd.buckets.cache:Cached.keep"),
+)
+"""Where a bucket goes ways of its own."""
+
+NOT_OF_OBJECTS = frozenset({"settle", "identify", "scan"})
+"""Steps that only files of a directory take."""
+
+BY_NAME = {point.name: point for point in (*POINTS, *ASKED.values(), *OBJECTS)}

@@ -18,6 +18,7 @@ from lakewatchd.testing import wait_until
 from tests.crash import corpus
 from tests.crash.oracle import parked, shown
 from tests.crash.subject import CHECKOUT, SHORT_PATIENCE, WAIT_S, Red, Subject, View, pause
+from tests.servers import S3Server
 
 if TYPE_CHECKING:
     from tests.crash.cases import Case
@@ -29,10 +30,10 @@ FULL = ("no space", "no room", "MB free")
 
 def before_the_fault(subject: Subject, *fault: str) -> None:
     """Files are there and indexed, and one of them has gone again."""
-    corpus.begin(subject.files)
+    subject.begin()
     subject.start(*fault)
     subject.drain()
-    corpus.leave(subject.files)
+    subject.leave()
     subject.drain()
 
 
@@ -50,7 +51,7 @@ def killed_while_it_hangs(subject: Subject, case: Case) -> None:
     """As the watchdog of systemd does."""
     before_the_fault(subject, *case.fault, "--armed", str(subject.armed))
     subject.armed.touch()
-    corpus.change(subject.files)
+    subject.change()
     subject.wait_for(subject.struck, "the fault struck")
     subject.kill()
 
@@ -61,12 +62,12 @@ def kill_view(subject: Subject, case: Case) -> None:
     view = View(subject)
     try:
         view.start(*case.fault, wait=False)
-        corpus.change(subject.files)
+        subject.change()
         if view.wait_dead() != -signal.SIGKILL:
             raise Red("the view was not killed")
         subject.drain()  # indexing does not notice
         view.start()
-        view.wait_shows({name: (subject.root / name).read_bytes() for name in corpus.originals(subject.files)})
+        view.wait_shows({name: (subject.files / name).read_bytes() for name in corpus.originals(subject.files)})
     finally:
         view.end()
 
@@ -128,7 +129,7 @@ def disk_full(subject: Subject, case: Case, what: str, leave_mb: int = 0) -> Non
     there is room."""
     before_the_fault(subject)
     ballast = fill(_disk(subject, what), leave_mb)
-    corpus.change(subject.files)
+    subject.change()
     if what == "temp":  # nothing of ours is written there
         subject.drain()
     else:
@@ -143,7 +144,7 @@ def disk_full_at_start(subject: Subject, case: Case) -> None:
     before_the_fault(subject)
     subject.kill()
     ballast = fill(subject.live.state)
-    corpus.change(subject.files)
+    subject.change()
     subject.start(wait=False)
     wait_until(lambda: subject.exit_code() is not None or _says_full(subject.live.log), WAIT_S, "the log says so")
     ballast.unlink()
@@ -167,7 +168,7 @@ def queue_locked(subject: Subject, case: Case) -> None:
     before_the_fault(subject)
     with closing(sqlite3.connect(subject.live.state / "queue.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        corpus.change(subject.files)
+        subject.change()
         subject.wait_for(lambda: subject.status_says("locked"), "status says that the queue is locked")
         other.execute("ROLLBACK")
     subject.drain()
@@ -181,7 +182,7 @@ def lose_queue(subject: Subject) -> None:
 def _while_down(subject: Subject) -> Path:
     before_the_fault(subject)
     subject.stop()
-    corpus.change(subject.files)
+    subject.change()
     with closing(sqlite3.connect(subject.live.state / "queue.db")) as queue:  # all of it in the one file
         queue.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return subject.live.state
@@ -234,7 +235,7 @@ def rival_writer(subject: Subject, case: Case) -> None:
         rival = subprocess.Popen(argv, stdout=log, stderr=log, cwd=CHECKOUT)
         try:
             pause(2.5)  # its imports
-            corpus.change(subject.files)
+            subject.change()
             pause(5.0)
         finally:
             rival.kill()
@@ -282,7 +283,7 @@ def bad_file(subject: Subject, case: Case, fault: str) -> None:
     subject.use(SHORT_PATIENCE)
     before_the_fault(subject)
     switch(subject, f"{fault} poem.txt")
-    corpus.change(subject.files)
+    subject.change()
     subject.ask("scan")
     if fault == "hang":
         subject.wait_for(lambda: subject.status_says("does not answer"), "status says that the storage hangs")
@@ -297,7 +298,7 @@ def cut_while_read(subject: Subject, case: Case) -> None:
     """Half of it was read, then it was cut by somebody: what is indexed is what lies there in the end."""
     before_the_fault(subject)
     switch(subject, "truncate poem.txt")
-    corpus.change(subject.files)
+    subject.change()
     whole = (subject.files / "new/poem.txt").read_bytes()
     before = (subject.files / "new/poem.txt").stat()
     subject.drain()
@@ -311,25 +312,112 @@ def cut_while_read(subject: Subject, case: Case) -> None:
 def bad_directory(subject: Subject, case: Case) -> None:
     """What lies in a directory that cannot be listed is not gone."""
     before_the_fault(subject)
-    shown_before = shown(subject.live.state / "lake")
+    shown_before = shown(subject.lake)
     switch(subject, "eio-list /a")
     subject.ask("scan")
     subject.drain()
-    if shown(subject.live.state / "lake") != shown_before:
+    if shown(subject.lake) != shown_before:
         raise Red("something was taken out of the view")
-    corpus.change(subject.files)
+    subject.change()
     switch(subject)
 
 
 def stale_root(subject: Subject, case: Case) -> None:
     """As after a server's restart: the root is away and nothing is gone."""
     before_the_fault(subject)
-    shown_before = shown(subject.live.state / "lake")
+    shown_before = shown(subject.lake)
     switch(subject, "estale")
     subject.wait_for(lambda: subject.ask("status")["roots"][0]["state"] == "away", "the root is away")
-    if shown(subject.live.state / "lake") != shown_before:
+    if shown(subject.lake) != shown_before:
         raise Red("something was taken out of the view")
-    corpus.change(subject.files)
+    subject.change()
     switch(subject)
     subject.wait_for(lambda: subject.ask("status")["roots"][0]["state"] != "away", "the root is back")
     subject.drain()
+
+
+# --- a lake in a bucket ------------------------------------------------------------------------------------
+
+
+def _server(subject: Subject) -> S3Server:
+    assert subject.server is not None
+    return subject.server
+
+
+def server_killed(subject: Subject, case: Case) -> None:
+    """In the middle of commits. Work rests, says so, and goes on."""
+    before_the_fault(subject)
+    subject.change()
+    pause(1.0)
+    _server(subject).kill()
+    subject.wait_for(lambda: subject.status_says("does not answer"), "status says that the server is away")
+    _server(subject).start()
+    subject.drain()
+
+
+def server_frozen(subject: Subject, case: Case) -> None:
+    before_the_fault(subject)
+    subject.change()
+    pause(1.0)
+    _server(subject).freeze()
+    pause(5.0)
+    _server(subject).thaw()
+    subject.drain()
+
+
+def server_away_at_start(subject: Subject, case: Case) -> None:
+    before_the_fault(subject)
+    subject.stop()
+    subject.change()
+    _server(subject).kill()
+    subject.start(wait=False)
+    wait_until(lambda: "waiting: the server of the lake" in subject.live.log, WAIT_S, "the log says what it waits for")
+    _server(subject).start()
+    subject.wait_for(subject.is_up, "the daemon goes on")
+
+
+def second_daemon(subject: Subject, case: Case) -> None:
+    """With a state directory of its own, as on another machine: it ends, and says who was first."""
+    before_the_fault(subject)
+    other = Subject(subject.base / "other", server=_server(subject))
+    try:
+        other.start(wait=False)
+        if (code := other.wait_dead()) != 70 or "writes to s3://" not in other.live.log:
+            raise Red(f"ended with {code}: {other.last_words()}")
+    finally:
+        other.end()
+    subject.change()
+    subject.drain()
+
+
+def state_lost(subject: Subject, case: Case) -> None:
+    """A new disk in the machine: all files are read again, none is decoded or embedded."""
+    before_the_fault(subject)
+    subject.change()
+    subject.drain()
+    subject.stop()
+    _work_nothing_twice(subject)
+
+
+def another_machine(subject: Subject, case: Case) -> None:
+    """The first was killed and signed nothing off: the other waits until it surely is gone."""
+    before_the_fault(subject)
+    subject.change()
+    subject.drain()
+    subject.kill()
+    (subject.live.state / "lake").rename(subject.base / "keeps its inode")
+    _work_nothing_twice(subject)
+    if "has not signed off" not in subject.live.log:
+        raise Red("it did not wait")
+
+
+def _work_nothing_twice(subject: Subject) -> None:
+    done = {line for line in subject.lines() if line.startswith("decode ")}
+    before = subject.lines()
+    shutil.rmtree(subject.live.state)
+    subject.start(wait=False)
+    wait_until(subject.is_up, 2 * WAIT_S, "the daemon answers")
+    subject.drain()
+    again = {line: times - before[line] for line, times in subject.lines().items() if times > before[line]}
+    if not done or (worked := [line for line in again if line in done or line.startswith("embed")]):
+        raise Red(f"worked again: {worked[:5]}")

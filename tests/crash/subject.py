@@ -15,9 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lakewatchd import control
+from lakewatchd import config, control
 from lakewatchd.errors import DaemonDown, LakewatchError
-from lakewatchd.testing import LiveDaemon, wait_until
+from lakewatchd.lake.files import Files, files_of
+from lakewatchd.testing import WITHOUT_MODELS, LiveDaemon, wait_until
+from tests.crash import corpus
+from tests.crash.bucket_root import BucketRoot
+from tests.servers import S3Server
 
 CHECKOUT = Path(__file__).parents[2]
 WAIT_S = 90.0
@@ -44,10 +48,10 @@ keep_gone_days = 0.0
 """
 """Everything often and soon, so that a short life passes every point."""
 
-WITHOUT_MODELS = '\n[models]\nimage_text = "off"\ntext = "off"\ndetector = "off"\n'
 OTHER_SETTINGS = "\n[decode]\nthumbnail_px = 200\n"
 """With these, all that was decoded before is stale."""
 
+ROOT = "nas"
 SHORT_PATIENCE = "\n[decode]\ndeadline_s = 1.0\n"
 
 
@@ -61,10 +65,14 @@ class Subject:
 
     base: Path
     models: Path | None = None
+    server: S3Server | None = None
+    """In a bucket of which the lake is; without it in the state directory."""
+    bucket: BucketRoot | None = None
+    """What the daemon watches, if that is no directory."""
     root: Path = field(init=False)
-    """What the daemon watches."""
+    """The directory that the daemon watches: an empty one beside a bucket."""
     files: Path = field(init=False)
-    """Where the case makes its changes: the root, or what another host would see of it."""
+    """Where the case makes its changes: the root, what another host would see of it, or what the bucket mirrors."""
     deaths: int = 0
     """How often it was ended, by the fault or by the case: each may cost a repeat of what was at work."""
     live: LiveDaemon = field(init=False)
@@ -73,11 +81,51 @@ class Subject:
         self.root = self.files = self.base / "nas"
         self.root.mkdir(parents=True)
         self.live = LiveDaemon(self.base / "d", self.root, models=self.models)
+        if self.bucket is not None:
+            self.files = self.base / "mirrored"
+            self.files.mkdir()
+            self.live.root_name = "beside"
         self.use("")
         self.live.environment = {"PYTHONPATH": str(CHECKOUT)}
 
     def use(self, settings: str) -> None:
-        self.live.settings = QUICK + ("" if self.models else WITHOUT_MODELS) + settings
+        root = self.bucket.settings(ROOT) if self.bucket else ""
+        self.live.settings = QUICK + self._lake() + ("" if self.models else WITHOUT_MODELS) + settings + root
+
+    def _lake(self) -> str:
+        """The rest of ``[lake]``."""
+        if self.server is None:
+            return ""
+        keys = f'access_key = "{self.server.access_key}"\nsecret_key = "{self.server.secret_key}"\n'
+        return f'uri = "s3://lake/of-a-test"\nendpoint = "{self.server.endpoint}"\n{keys}'
+
+    # --- its files -----------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        corpus.begin(self.files)
+        self._mirror()
+
+    def leave(self) -> None:
+        corpus.leave(self.files)
+        self._mirror()
+
+    def change(self) -> None:
+        corpus.change(self.files)
+        self._mirror()
+
+    def _mirror(self) -> None:
+        if self.bucket is not None:
+            self.bucket.mirror(self.files)
+
+    def originals(self) -> corpus.Originals:
+        """What must be the same before and after."""
+        return corpus.originals(self.files) | (self.bucket.originals() if self.bucket else {})
+
+    # --- its life ------------------------------------------------------------------------------------------
+
+    @property
+    def lake(self) -> Files:
+        return files_of(config.load(self.live.config))
 
     @property
     def trail(self) -> Path:
@@ -198,7 +246,7 @@ class View:
 
     def files(self) -> dict[str, bytes]:
         """What by-root shows, read through the kernel; nothing while the view is dead."""
-        shown = self.place / "by-root" / "nas"
+        shown = self.place / "by-root" / ROOT
         try:
             return {str(path.relative_to(shown)): path.read_bytes() for path in shown.rglob("*") if path.is_file()}
         except OSError:
@@ -215,7 +263,7 @@ class View:
         if self.process is not None:
             self.process.terminate()
             with suppress(subprocess.TimeoutExpired):
-                self.process.wait(10)
+                self.process.wait(60)
             self.process.kill()
             self.process.wait()
         subprocess.run(["umount", "-l", str(self.place)], capture_output=True, check=False)

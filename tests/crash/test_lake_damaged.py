@@ -15,7 +15,7 @@ FILES = {f"d{n % 3}/note {n}.txt": f"this is note number {n}, " * 9 for n in ran
 }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_a_damaged_lake_is_refused_mended_and_whole_again_after_a_rescan(tmp_path: Path) -> None:
     root = make_tree(tmp_path / "nas", FILES)
     daemon = LiveDaemon(tmp_path / "one", root)

@@ -54,7 +54,7 @@ def killed_run(base: Path, turn: int, after_s: float) -> dict[int, str]:
     return {int(n): title for line in lines for n, _, title in (item.partition("=") for item in line.split())}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_killed_writers_lose_nothing_and_double_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(maintain, "KEEP_VERSIONS", dt.timedelta(0))  # so that only leftovers are left over
     rng = random.Random(time.time_ns())

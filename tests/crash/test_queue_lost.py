@@ -33,6 +33,7 @@ def status(daemon: LiveDaemon) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_queue_damaged_while_down_and_one_damaged_while_running_are_made_again(tmp_path: Path) -> None:
     root = make_tree(tmp_path / "nas", FILES)

@@ -42,6 +42,7 @@ def roots(daemon: LiveDaemon) -> dict[str, dict[str, object]]:
     return {root["name"]: root for root in told_by(daemon, "status")["roots"]}
 
 
+@pytest.mark.long
 def test_a_root_that_hangs_from_the_start(disk: Mount, tmp_path: Path) -> None:
     place, server = disk
     fine = make_tree(tmp_path / "fine", {"a.txt": "words"})

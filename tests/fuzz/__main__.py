@@ -22,14 +22,14 @@ from pathlib import Path
 
 from lakewatchd import errors
 from lakewatchd.config import DecodeConfig
+from lakewatchd.core.asset import Kind
 from lakewatchd.media.sandbox import Decoders
-from lakewatchd.testing import LiveDaemon
+from lakewatchd.testing import WITHOUT_MODELS, LiveDaemon
 from tests.fuzz.mutate import Seed, mutated, seeds
 
 AT_ONCE = 4
 SURPRISING = ("died twice", "was stopped", "nonsense", "the decoder failed")
 """Of what a parked file says, when it is the decoder that must be looked at."""
-WITHOUT_MODELS = '[models]\nimage_text = "off"\ntext = "off"\ndetector = "off"\n'
 
 
 @dataclass(slots=True)
@@ -105,6 +105,9 @@ async def _one(decoders: Decoders, folder: Path, name: str) -> tuple[str, str]:
         assert identity is not None, "nobody changes it"
         content = await decoders.describe(name, identity, name, root=str(folder))
         assert content is not None, "nobody changes it"
+        if identity.kind in (Kind.AUDIO, Kind.VIDEO):
+            sound = await decoders.sound(name, identity, 1.0, 30.0, root=str(folder))
+            assert sound is not None and len(sound.samples) <= 2 * sound.rate * 29, "more than was asked for"
         return f"indexed {identity.kind.value}", ""
     except errors.AssetError as exc:
         odd = not exc.hint or any(words in exc.message for words in SURPRISING)

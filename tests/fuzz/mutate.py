@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import io
 import random
+import sqlite3
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.hostile.cases import mp4, prose, zipped
+from tests import documents
+from tests.films import film, scene
+from tests.hostile.cases import prose, zipped
+from tests.sheets import xlsx
+from tests.sounds import cover, recording, tone
 
 MAX_SEED_BYTES = 200_000
 PER_FORMAT = 12
@@ -42,7 +48,7 @@ class Seed:
 
 def seeds() -> list[Seed]:
     """What installed packages and Debian carry, photos in every format we decode, and containers made here."""
-    return [*_photos(), *_from_packages(), *_made()]
+    return [*_photos(), *_films(), *_recordings(), *_from_packages(), *_made()]
 
 
 def _photos() -> list[Seed]:
@@ -63,6 +69,58 @@ def _photos() -> list[Seed]:
     return found
 
 
+def _films() -> list[Seed]:
+    def seed(extension: str, form: str, codec: str, **muxing: str) -> Seed:
+        has_sound = form not in ("mpeg", "asf")
+        data = film(
+            form,
+            codec,
+            seconds=1.5,
+            draw=lambda at_s: scene(int(at_s * 10), (160, 120)),
+            sound=has_sound,
+            muxing=muxing,
+        )
+        return Seed(extension, data)
+
+    return [
+        seed("mp4", "mp4", "libx264"),
+        seed("mp4", "mp4", "libx264", movflags="faststart"),
+        seed("mp4", "mp4", "libx264", movflags="frag_keyframe+empty_moov"),
+        seed("hevc.mp4", "mp4", "libx265"),
+        seed("mov", "mov", "mjpeg"),
+        seed("mkv", "matroska", "libx264"),
+        seed("webm", "webm", "libvpx-vp9"),
+        seed("avi", "avi", "mpeg4"),
+        seed("ts", "mpegts", "libx264"),
+        seed("mpg", "mpeg", "mpeg2video"),
+        seed("flv", "flv", "flv"),
+        seed("wmv", "asf", "wmv2"),
+    ]
+
+
+def _recordings() -> list[Seed]:
+    def seed(extension: str, form: str, codec: str, rate: int = 44_100) -> Seed:
+        tags = {"title": "A song", "artist": "Somebody", "date": "2019", "lyrics": "one line\nanother"}
+        has_cover = form in ("mp3", "flac")
+        data = recording(
+            form, codec, tone(1.0, rate), rate=rate, tags=tags, picture=cover() if has_cover else None, bit_rate=64_000
+        )
+        return Seed(extension, data)
+
+    return [
+        seed("mp3", "mp3", "libmp3lame"),
+        seed("flac", "flac", "flac"),
+        seed("opus", "ogg", "libopus", 48_000),
+        seed("m4a", "ipod", "aac"),
+        seed("aac", "adts", "aac"),
+        seed("aiff", "aiff", "pcm_s16be"),
+        seed("amr", "amr", "libopencore_amrnb", 8000),
+        seed("ac3", "ac3", "ac3", 48_000),
+        seed("mka", "matroska", "flac"),
+        seed("wv", "wv", "wavpack"),
+    ]
+
+
 def _from_packages() -> list[Seed]:
     places = [_directory(package) for package in _PACKAGES]
     places += [Path("/usr/share/doc"), Path("/usr/share/common-licenses")]
@@ -78,11 +136,42 @@ def _made() -> list[Seed]:
     text = b"<w:document><w:p>" + prose("a letter") * 40 + b"</w:p></w:document>"
     made = [Seed("docx", zipped({"[Content_Types].xml": b"<Types/>", "word/document.xml": text}))]
     made += [Seed("xlsx", zipped({"xl/workbook.xml": b"<workbook/>", "xl/sharedStrings.xml": text}))]
+    made += [Seed("xlsx", xlsx({"paid": [["who", "amount"], *(["Ann", n / 7] for n in range(50))]}))]
+    made += [Seed("db", _database())]
     made += [Seed("odt", zipped({"mimetype": b"application/vnd.oasis.opendocument.text", "content.xml": text}))]
-    made += [Seed("mp4", mp4(bytes(range(256)) * 40)), Seed("mkv", b"\x1aE\xdf\xa3\x9fB\x86\x81\1" + bytes(5000))]
+    made += _documents()
     made += [Seed("mp3", b"ID3\4\0\0\0\0\0\x23" + bytes(35) + (b"\xff\xfb\x90d" + bytes(413)) * 20)]
     made += [Seed("ogg", b"OggS\0\2" + bytes(20) + b"\1\x1e\1vorbis" + bytes(3000))]
     return made
+
+
+def _documents() -> list[Seed]:
+    prose = documents.PROSE
+    body = documents.paragraphs(prose, prose)
+    return [
+        Seed("pdf", documents.pdf([prose, prose], info="/Title (Noise)")),
+        Seed("scan.pdf", documents.scan("HELLO WORLD")),
+        Seed("docx", documents.docx(body, footnotes=body)),
+        Seed("pptx", documents.pptx((prose, "notes"), ("second", "more"))),
+        Seed("odt", documents.opendocument(f"<text:p>{prose}</text:p>")),
+        Seed("epub", documents.epub(f"<p>{prose}", "<p>two", cover=documents.picture())),
+        Seed("cbz", documents.comic()),
+        Seed("doc", documents.LETTER_DOC),
+        Seed("ppt", documents.ppt(prose)),
+        Seed("msg", documents.msg("Noise", prose, attached="plan.pdf")),
+        Seed("eml", documents.eml(html=f"<p>{prose}", attached="plan.pdf")),
+        Seed("mbox", documents.mbox(documents.eml(), documents.eml())),
+        Seed("rtf", documents.RTF),
+        Seed("ipynb", documents.NOTEBOOK),
+        Seed("ics", documents.CALENDAR),
+    ]
+
+
+def _database() -> bytes:
+    with contextlib.closing(sqlite3.connect(":memory:")) as made:
+        made.execute("CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT)")
+        made.executemany("INSERT INTO people (name) VALUES (?)", [(f"name {n}",) for n in range(500)])
+        return made.serialize()
 
 
 def _directory(package: str) -> Path:

@@ -79,7 +79,7 @@ async def test_an_audit_of_a_root_that_goes_away_ends_and_so_does_one_nobody_wai
         asked.cancel()
         await until(ended.is_set)
         ended.clear()
-        daemon.sources["nas"]._go_away(RootHealth(RootState.AWAY, "does not answer"))
+        daemon.sources["nas"]._go_away(RootHealth(RootState.AWAY, "does not answer"), keep_accepting=True)
         (told,) = (await books.audit(["nas"], 10, orphans=False)).roots
         assert told.problem == "does not answer" and told.counts == {FileState.AWAY: 0}
         await until(ended.is_set)

@@ -18,22 +18,25 @@ import os, signal, struct, sys, time
 from lakewatchd import errors
 from lakewatchd.child import serve
 
-def operations(note):
+def operations(parent):
     def fail(args, blobs):
         raise getattr(errors, args["name"])("words", hint="do this")
     def say(args, blobs):
         os.write(int(sys.argv[2]), bytes.fromhex(args["frame"]))
         time.sleep(0.1)
     def notes(args, blobs):
-        note({"step": 1}), note({"step": 2})
+        parent.note({"step": 1}), parent.note({"step": 2})
         return {}, ()
+    def sums(args, blobs):
+        answers = [parent.ask({"number": n})["twice"] for n in range(args["count"])]
+        return {"sum": sum(answers)}, ()
     if os.environ.get("NO_START"):
         raise errors.ModelUnavailable("no weights", hint="fetch them")
     if os.environ.get("DIE_AT_START"):
         os._exit(3)
     return {
         "echo": lambda args, blobs: ({"args": args, "pid": os.getpid()}, blobs),
-        "fail": fail, "say": say, "notes": notes,
+        "fail": fail, "say": say, "notes": notes, "sums": sums,
         "hang": lambda args, blobs: time.sleep(3600),
         "exit": lambda args, blobs: os._exit(7),
         "crash": lambda args, blobs: os.kill(os.getpid(), signal.SIGSEGV),
@@ -54,7 +57,7 @@ async def make_child(tmp_path: Path) -> AsyncIterator[MakeChild]:
     children = []
 
     def make(**env: str) -> Child:
-        path = f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+        path = f"{tmp_path}{os.pathsep}{Path(errors.__file__).parents[1]}"
         children.append(Child("odd_child", Limits(memory_bytes=1 << 30), {"PYTHONPATH": path, **env}))
         return children[-1]
 
@@ -66,6 +69,15 @@ async def make_child(tmp_path: Path) -> AsyncIterator[MakeChild]:
 async def is_usable(child: Child) -> bool:
     reply = await child.call("echo", {"a": 1}, (b"blob", b""))
     return reply.header["args"] == {"a": 1} and reply.blobs == (b"blob", b"")
+
+
+async def test_no_module_is_taken_from_where_somebody_stands(
+    make_child: MakeChild, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "downloads").mkdir()
+    (tmp_path / "downloads" / "socket.py").write_text("raise SystemExit('run, because it lay here')")
+    monkeypatch.chdir(tmp_path / "downloads")
+    assert await is_usable(make_child())
 
 
 async def test_one_process_answers_many_calls(make_child: MakeChild) -> None:
@@ -119,11 +131,14 @@ async def test_killed_from_outside_while_idle_or_busy(make_child: MakeChild) -> 
         await child.start()
         call = asyncio.ensure_future(child.call("hang")) if busy else None
         await asyncio.sleep(0)
-        os.kill(child.pid or 0, signal.SIGKILL)
+        assert child.pid is not None
+        os.kill(child.pid, signal.SIGKILL)
         if call:
             with pytest.raises(errors.WorkerDied, match="SIGKILL"):
                 await call
-            assert await is_usable(child)
+        while child.pid is not None:  # noqa: ASYNC110 - until it is heard of, the number may be another process's
+            await asyncio.sleep(0.01)
+        assert await is_usable(child)
 
 
 async def test_memory_is_limited(make_child: MakeChild) -> None:
@@ -230,3 +245,52 @@ async def test_who_waits_for_a_child_gets_the_next_one(make_child: MakeChild) ->
     await asyncio.gather(user("greedy", 50), user("patient", 1))
     assert turns[1] == "patient"
     await pool.close()
+
+
+async def twice(question: dict[str, object]) -> dict[str, object]:
+    await asyncio.sleep(0)
+    assert isinstance(question["number"], int)
+    return {"twice": 2 * question["number"]}
+
+
+async def test_a_child_asks_back(make_child: MakeChild) -> None:
+    child = make_child()
+    assert (await child.call("sums", {"count": 100}, responder=twice)).header["sum"] == 9900
+    assert (await child.call("echo", {"a": 1})).header["args"] == {"a": 1}
+
+
+async def test_the_deadline_rests_while_the_child_waits_for_an_answer(make_child: MakeChild) -> None:
+    async def slowly(question: dict[str, object]) -> dict[str, object]:
+        await asyncio.sleep(0.8)
+        return await twice(question)
+
+    child = make_child()
+    await child.start()
+    assert (await child.call("sums", {"count": 3}, deadline_s=2, responder=slowly)).header["sum"] == 6
+    with pytest.raises(errors.TimedOut):
+        await child.call("hang", deadline_s=0.1, responder=slowly)
+
+
+async def test_a_question_where_none_is_answered_breaks_the_protocol(make_child: MakeChild) -> None:
+    child = make_child()
+    with pytest.raises(errors.WorkerDied, match="protocol"):
+        await child.call("sums", {"count": 1})
+    assert (await child.call("echo", {"a": 1})).header["args"] == {"a": 1}
+
+
+async def test_cancelled_while_the_child_waits_for_an_answer(make_child: MakeChild) -> None:
+    asked = asyncio.Event()
+
+    async def never(question: dict[str, object]) -> dict[str, object]:
+        asked.set()
+        await asyncio.sleep(3600)
+        raise AssertionError
+
+    child = make_child()
+    call = asyncio.ensure_future(child.call("sums", {"count": 1}, responder=never))
+    await asked.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert child.pid is None
+    assert (await child.call("sums", {"count": 2}, responder=twice)).header["sum"] == 2

@@ -30,7 +30,7 @@ def checked(result):
 def thread():
     done = threading.Event()
     threading.Thread(target=done.set).start()
-    assert done.wait(5)
+    assert done.wait(60)
 
 def new_code():
     page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
@@ -38,7 +38,7 @@ def new_code():
 def limit(pid):
     resource.prlimit(pid, resource.RLIMIT_MEMLOCK, resource.getrlimit(resource.RLIMIT_MEMLOCK))
 
-def operations(note):
+def operations(parent):
     root, secret, port, layers = arguments()
     ways = {
         "read": lambda: open(root + "/inside", "rb").read(),
@@ -163,7 +163,7 @@ async def test_processor_time_is_limited_even_when_nobody_watches(tmp_path: Path
         "from lakewatchd.media.child_main import _guarded\n"
         "def spin(args, blobs):\n"
         "    while True: pass\n"
-        "sys.exit(serve(lambda note: {'spin': _guarded(spin)}))\n"
+        "sys.exit(serve(lambda parent: {'spin': _guarded(spin)}))\n"
     )
     path = f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     child = Child("busy", Limits(), {"PYTHONPATH": path})
@@ -176,7 +176,7 @@ import ctypes, os, resource, sys
 from lakewatchd import confine
 from lakewatchd.child import serve
 
-def operations(note):
+def operations(parent):
     library = confine._libseccomp()
     library.seccomp_init.restype = ctypes.c_void_p
     rules = ctypes.c_void_p(library.seccomp_init(ctypes.c_uint32(confine._ALLOW)))

@@ -17,7 +17,8 @@ from lakewatchd.daemon import patience, service
 from lakewatchd.daemon.parts import Daemon
 from lakewatchd.daemon.reload import reload
 from lakewatchd.errors import FatalError, OutOfSpace
-from tests.integration.test_stages_histories import CONFIG, built
+from lakewatchd.testing import config_text
+from tests.integration.test_stages_histories import SETTINGS, built
 
 
 def test_a_disk_too_full_for_scratch_files_is_a_shortage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,7 +31,7 @@ def test_a_disk_too_full_for_scratch_files_is_a_shortage(tmp_path: Path, monkeyp
 
 async def test_a_reload_waits_for_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may have been asked for by a signal: then nobody is there to be told that it failed."""
-    (tmp_path / "lakewatchd.toml").write_text(CONFIG.format(base=tmp_path))
+    (tmp_path / "lakewatchd.toml").write_text(config_text(tmp_path, settings=SETTINGS))
     tries: list[str] = []
 
     async def full_at_first(daemon: Daemon) -> int:
@@ -67,7 +68,7 @@ async def test_a_long_start_asks_for_more_time_and_no_longer_than_that(monkeypat
     monkeypatch.setattr(service, "open_daemon", slow)
     monkeypatch.setattr(service, "START_STEP_S", 0.001)
     with pytest.raises(FatalError):
-        await asyncio.wait_for(service.run(defaults()), 30)
+        await asyncio.wait_for(service.run(defaults()), 60)
     count = len(told)
     assert all(state.startswith("EXTEND_TIMEOUT_USEC=") for state in told)
     await asyncio.sleep(0.05)

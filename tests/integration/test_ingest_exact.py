@@ -39,13 +39,13 @@ async def asset(daemon: Daemon, path: str) -> AssetId:
 def count_reads(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The paths that are read whole from now on."""
     read: list[str] = []
-    identify = daemon.decoders.identify
+    identify = daemon.decoders.quick.identify
 
     async def counting(path: str, *, root: str = "") -> object:
         read.append(path)
         return await identify(path, root=root)
 
-    monkeypatch.setattr(daemon.decoders, "identify", counting)
+    monkeypatch.setattr(daemon.decoders.quick, "identify", counting)
     return read
 
 
@@ -119,7 +119,7 @@ async def test_a_reused_inode_inherits_nothing(
         (base / "a.bin").rename(base / "b.bin")
         rewrite(base / "b.bin", change(content))
         await run_all(daemon, look_at("b.bin"), look_at("a.bin"))
-        fresh = await daemon.decoders.identify("b.bin", root=str(base))
+        fresh = await daemon.decoders.quick.identify("b.bin", root=str(base))
         assert fresh is not None and await asset(daemon, "b.bin") == fresh.asset_id
 
 
@@ -127,7 +127,7 @@ async def test_a_file_is_kept_as_it_was_when_it_was_read(tmp_path: Path, monkeyp
     """Changed between the look and the hash: what is known is what was hashed, so the next look finds the rest."""
     path = make_tree(tmp_path / "nas", {"a.txt": "first"}) / "a.txt"
     async with built(tmp_path) as daemon:
-        identify = daemon.decoders.identify
+        identify = daemon.decoders.quick.identify
 
         async def late(name: str, *, root: str = "") -> object:
             rewrite(path, b"FIRST")
@@ -135,9 +135,9 @@ async def test_a_file_is_kept_as_it_was_when_it_was_read(tmp_path: Path, monkeyp
             rewrite(path, b"3rd..")
             return found
 
-        monkeypatch.setattr(daemon.decoders, "identify", late)
+        monkeypatch.setattr(daemon.decoders.quick, "identify", late)
         await run_all(daemon, look_at("a.txt"))
-        monkeypatch.setattr(daemon.decoders, "identify", identify)
+        monkeypatch.setattr(daemon.decoders.quick, "identify", identify)
         before = await asset(daemon, "a.txt")
         await run_all(daemon, JobSpec("ingest", look_at("a.txt").key, look_at("a.txt").payload))
         assert await asset(daemon, "a.txt") != before
@@ -149,7 +149,7 @@ async def test_an_edit_just_before_its_sample_is_read_is_found(tmp_path: Path, m
     async with built(tmp_path) as daemon:
         await run_all(daemon, look_at("a.mkv"))
         (base / "a.mkv").rename(base / "b.mkv")
-        sample = daemon.decoders.sample
+        sample = daemon.decoders.quick.sample
 
         async def late(path: str, *, root: str = "") -> object:
             with (base / path).open("r+b") as file:
@@ -157,9 +157,9 @@ async def test_an_edit_just_before_its_sample_is_read_is_found(tmp_path: Path, m
                 file.write(b"edited")
             return await sample(path, root=root)
 
-        monkeypatch.setattr(daemon.decoders, "sample", late)
+        monkeypatch.setattr(daemon.decoders.quick, "sample", late)
         await run_all(daemon, look_at("b.mkv"))
-        fresh = await daemon.decoders.identify("b.mkv", root=str(base))
+        fresh = await daemon.decoders.quick.identify("b.mkv", root=str(base))
         assert fresh is not None and await asset(daemon, "b.mkv") == fresh.asset_id
 
 
@@ -170,14 +170,14 @@ async def test_a_root_that_goes_away_while_a_file_waits_for_its_decoder_is_no_de
     async with built(tmp_path) as daemon:
         await run_all(daemon, look_at("a.txt"))
         (base / "a.txt").write_text("second")
-        identify = daemon.decoders.identify
+        identify = daemon.decoders.quick.identify
 
         async def late(path: str, *, root: str = "") -> object:
             base.rename(tmp_path / "unmounted")
             base.mkdir()
             return await identify(path, root=root)
 
-        monkeypatch.setattr(daemon.decoders, "identify", late)
+        monkeypatch.setattr(daemon.decoders.quick, "identify", late)
         with pytest.raises(RootAway):
             await run_all(daemon, look_at("a.txt"))
 
@@ -191,7 +191,7 @@ async def test_a_file_that_is_replaced_under_its_decoder_is_looked_at_again(
         async def gone(path: str, *, root: str = "") -> object:
             raise FileNotFoundError(path)
 
-        monkeypatch.setattr(daemon.decoders, "identify", gone)
+        monkeypatch.setattr(daemon.decoders.quick, "identify", gone)
         assert isinstance((await run_all(daemon, look_at("a.txt")))[0], Again)
         (base / "a.txt").unlink()
         assert await run_all(daemon, look_at("a.txt")) == [Skip("never seen")]

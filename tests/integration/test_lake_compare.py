@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from lake_rows import DIMS, asset_id, batch, occurrence, place
 
-from lakewatchd.core.asset import Tag, Version
+from lakewatchd.core.asset import NO_LABELS, Correction, Tag, Version
 from lakewatchd.errors import FatalError
 from lakewatchd.lake.compare import compare
-from lakewatchd.lake.rows import Batch, Presence
+from lakewatchd.lake.rows import Batch, CorrectionRow, Presence
 from lakewatchd.lake.schema import span_id
 from lakewatchd.lake.tables import LakeWriter, serving
 
@@ -36,7 +36,7 @@ async def found(base: Path, *more: Batch) -> set[tuple[str, str, str]]:
 
 
 async def test_history_does_not_count(tmp_path: Path) -> None:
-    later = dataclasses.replace(occurrence(1), first_seen=9.0, last_seen=9.5, version=Version(1, 5, 6, 7))
+    later = dataclasses.replace(occurrence(1), first_seen=9.0, last_seen=9.5, version=Version(1, 5, 6, 7, etag="e"))
     leftover = batch(7)
     gone = Batch((occurrence(7, Presence.GONE),), gold_gone=(asset_id(7),))
     assert await found(tmp_path, Batch((later,)), leftover, gone) == set()
@@ -52,9 +52,9 @@ async def test_a_missing_place_counts(tmp_path: Path) -> None:
 
 
 async def test_other_content_and_size_count(tmp_path: Path) -> None:
-    other = dataclasses.replace(occurrence(1, content=2), version=Version(99, 0, 0))
+    other = dataclasses.replace(occurrence(1, content=2), version=Version(99, 0, 0), labels=NO_LABELS)
     problems = {problem for table, _, problem in await found(tmp_path, Batch((other,))) if table.startswith("bronze")}
-    assert problems == {"asset_id", "size_bytes"}
+    assert problems == {"asset_id", "size_bytes", "etag", "labels"}
 
 
 @pytest.mark.parametrize(
@@ -62,13 +62,13 @@ async def test_other_content_and_size_count(tmp_path: Path) -> None:
     [{"width": 641}, {"latitude": 47.5001}, {"exif": ()}, {"phash": 1}, {"transforms": {"chunk": "chunk/2/a"}}],
 )
 async def test_each_fact_of_an_asset_counts(tmp_path: Path, change: dict[str, object]) -> None:
-    row = dataclasses.replace(batch(1).assets[0], **change)  # type: ignore[arg-type]
+    row = dataclasses.replace(batch(1, spans=2).assets[0], **change)  # type: ignore[arg-type]
     told = await found(tmp_path, Batch(assets=(row,), spans=batch(1, spans=2).spans))
     assert told == {("silver_assets", asset_id(1), next(iter(change)))}
 
 
 async def test_spans_count(tmp_path: Path) -> None:
-    fewer = Batch(assets=batch(1).assets, spans=batch(1, spans=1).spans)
+    fewer = Batch(assets=batch(1, spans=2).assets, spans=batch(1, spans=1).spans)
     assert await found(tmp_path, fewer) == {("silver_spans", span_id(asset_id(1), 1), "only in A")}
 
 
@@ -93,6 +93,12 @@ async def test_gold_counts(tmp_path: Path) -> None:
         ("gold_assets", asset_id(1), "text"),
         ("gold_assets", asset_id(2), "only in A"),
     }
+
+
+async def test_a_persons_word_counts_and_an_empty_one_does_not(tmp_path: Path) -> None:
+    said = CorrectionRow(asset_id(1), Correction(("family",), ("work",), "travel"))
+    taken_back = CorrectionRow(asset_id(2), Correction())
+    assert await found(tmp_path, Batch(corrections=(said, taken_back))) == {("person_words", asset_id(1), "only in B")}
 
 
 async def test_a_key_that_is_there_twice_counts(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import signal
@@ -10,13 +11,16 @@ import sys
 import time
 from pathlib import Path
 
+import lancedb
 import pytest
-from lake_rows import DIMS, asset_id, batch
+from lake_rows import DIMS, asset_id, batch, place
 
 from lakewatchd.config import LakeConfig
+from lakewatchd.core.asset import NO_LABELS
 from lakewatchd.errors import AlreadyRunning, LakeDamaged, SchemaTooNew
 from lakewatchd.lake import durable, maintain, migrate, schema
 from lakewatchd.lake.durable import Ledger
+from lakewatchd.lake.files import Directory
 from lakewatchd.lake.mend import mend
 from lakewatchd.lake.purge import gone_before, with_today
 from lakewatchd.lake.reader import LakeReader
@@ -50,6 +54,11 @@ async def counts(lake: Path) -> dict[str, int]:
 
 def data_files(lake: Path, table: str) -> list[Path]:
     return sorted((lake / f"{table}.lance" / "data").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+
+
+def manifests(lake: Path, table: str) -> list[Path]:
+    """The newest first."""
+    return [lake / name for name in durable.manifests(Directory(lake), table)]
 
 
 def found(lake: Path, pattern: str) -> list[Path]:
@@ -90,7 +99,7 @@ async def test_lost_spans_make_their_assets_stale(lake: Path) -> None:
 
 
 async def test_a_torn_manifest_leads_back_to_the_version_before(lake: Path) -> None:
-    newest = durable.manifests(lake / "gold_assets.lance")[0]
+    newest = manifests(lake, "gold_assets")[0]
     os.truncate(newest, 10)
     with pytest.raises(LakeDamaged, match="gold_assets"):
         await opened(lake.parent)
@@ -104,7 +113,7 @@ async def test_a_torn_manifest_leads_back_to_the_version_before(lake: Path) -> N
 async def test_an_old_version_that_cannot_be_read_is_set_aside(lake: Path) -> None:
     """Nobody needs it, but whoever tidies up reads it."""
     before = identity(lake)
-    durable.manifests(lake / "gold_assets.lance")[2].write_bytes(b"nonsense")
+    manifests(lake, "gold_assets")[2].write_bytes(b"nonsense")
     with pytest.raises(LakeDamaged, match="gold_assets"):
         await opened(lake.parent)
     (told,) = mend(lake, time.time())
@@ -116,7 +125,7 @@ async def test_an_old_version_that_cannot_be_read_is_set_aside(lake: Path) -> No
 
 async def test_a_manifest_that_makes_lance_panic_is_damage_like_any_other(lake: Path) -> None:
     """It says that it is longer than its file. Where it begins, the end of the file tells."""
-    newest = durable.manifests(lake / "gold_assets.lance")[0]
+    newest = manifests(lake, "gold_assets")[0]
     data = bytearray(newest.read_bytes())
     start = int.from_bytes(data[-16:-8], "little")
     data[start : start + 4] = (1 << 26).to_bytes(4, "little")
@@ -128,7 +137,7 @@ async def test_a_manifest_that_makes_lance_panic_is_damage_like_any_other(lake: 
 
 
 async def test_a_table_of_which_nothing_can_be_read_is_set_aside(lake: Path) -> None:
-    for manifest in durable.manifests(lake / "silver_assets.lance"):
+    for manifest in manifests(lake, "silver_assets"):
         manifest.write_bytes(b"nonsense")
     (told,) = mend(lake, time.time())
     assert "set aside" in told
@@ -212,7 +221,7 @@ async def test_what_a_power_cut_tore_is_rolled_back_before_anything_counts_as_lo
 async def test_tables_newer_than_their_ledger_are_refused_and_kept(lake: Path) -> None:
     """As in a copy that was made while the daemon worked."""
     table = lake / "gold_assets.lance"
-    for manifest in durable.manifests(table)[1:]:
+    for manifest in manifests(lake, table.stem)[1:]:
         manifest.unlink()
     after_another_boot(lake, {table.stem: 3})
     with pytest.raises(LakeDamaged, match="gold_assets: version 3"):
@@ -278,22 +287,54 @@ async def test_only_while_no_daemon_runs(lake: Path) -> None:
 # --- migrations ------------------------------------------------------------------------------------------------
 
 
-def make_older(lake: Path, version: int) -> None:
-    """The ledger as the code of ``version`` wrote it."""
+NEW_IN_3 = ("etag", "version_id", "content_type", "tags", "metadata")
+NEW_IN_4 = ("family",)
+
+
+async def make_older(lake: Path, version: int) -> None:
+    """Ledger and tables as the code of ``version`` wrote them."""
+    db = await lancedb.connect_async(lake)
+    await (await db.open_table("bronze_occurrences")).drop_columns([*NEW_IN_3, *NEW_IN_4])
     raw = json.loads((lake / "lake.json").read_bytes())
-    fields = {1: ("schema", "identity", "boot", "revision", "forgotten", "versions")}[version]
+    first = ("schema", "identity", "boot", "revision", "forgotten", "versions")
+    fields = first if version == 1 else (*first, "days", "day_began")
     (lake / "lake.json").write_text(json.dumps({name: raw[name] for name in fields} | {"schema": version}))
 
 
 @pytest.mark.parametrize("version", sorted(migrate.STEPS))
 async def test_every_earlier_lake_becomes_one_of_today(lake: Path, version: int) -> None:
     before = identity(lake)
-    make_older(lake, version)
+    await make_older(lake, version)
+    await read_as_if_without_labels(lake)
     async with serving(await opened(lake.parent)) as writer:
         assert writer.identity == before
-        assert await counts(lake) == dict.fromkeys(await counts(lake), PHOTOS) | {"gold_gone": 0}
-    ledger = durable.read_ledger(lake)
-    assert (ledger.schema, ledger.days) == (schema.SCHEMA_VERSION, (ledger.revision,))
+        assert await counts(lake) == dict.fromkeys(await counts(lake), PHOTOS) | {
+            "gold_gone": 0,
+            "learned": 0,
+            "person_words": 0,
+        }
+        await read_as_if_without_labels(lake)
+        await writer.submit(batch(1))
+    ledger = durable.read_ledger(Directory(lake))
+    assert ledger.schema == schema.SCHEMA_VERSION
+    assert len(ledger.days) == (version == 1)
+    reader = LakeReader(lake)
+    assert await reader.occurrence(place(1)) == batch(1).occurrences[0]
+    assert [row.key for row in await reader.companions(place(2))] == [place(2)]
+    reader.close()
+
+
+async def read_as_if_without_labels(lake: Path) -> None:
+    """By a view, which may be of today before the daemon is, and by whoever asks for one place."""
+    reader = LakeReader(lake)
+    try:
+        shown = {row.key: row for row in (await reader.changes_since(0)).occurrences}
+        one = await reader.occurrence(place(1))
+    finally:
+        reader.close()
+    assert one is not None
+    assert one == shown[one.key] == dataclasses.replace(batch(1).occurrences[0], version=one.version, labels=NO_LABELS)
+    assert one.version.etag == ""
 
 
 def test_there_is_a_step_from_every_schema() -> None:
@@ -303,7 +344,7 @@ def test_there_is_a_step_from_every_schema() -> None:
 async def test_a_newer_lake_is_refused_whatever_its_ledger_holds(lake: Path) -> None:
     newer = {"schema": schema.SCHEMA_VERSION + 1, "unheard_of": True}
     (lake / "lake.json").write_text(json.dumps(newer))
-    for attempt in (lambda: durable.read_ledger(lake), lambda: mend(lake, time.time())):
+    for attempt in (lambda: durable.read_ledger(Directory(lake)), lambda: mend(lake, time.time())):
         with pytest.raises(SchemaTooNew):
             attempt()
     assert json.loads((lake / "lake.json").read_bytes()) == newer
@@ -313,23 +354,24 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from lakewatchd.lake import durable, migrate
+from lakewatchd.lake.files import Directory
 
 def killed(*args, **kwargs):
     os.kill(os.getpid(), signal.SIGKILL)
 
 durable.write_ledger = killed
-lake = Path(sys.argv[1])
+lake = Directory(Path(sys.argv[1]))
 migrate.migrate(lake, durable.read_ledger(lake))
 """
 
 
 async def test_killed_in_the_middle_of_a_migration_it_is_done_again(lake: Path) -> None:
-    make_older(lake, 1)
+    await make_older(lake, 1)
     died = await asyncio.create_subprocess_exec(sys.executable, "-c", KILLED, str(lake))
     assert await died.wait() == -signal.SIGKILL
-    assert durable.read_ledger(lake).schema == 1
+    assert durable.read_ledger(Directory(lake)).schema == 1
     async with serving(await opened(lake.parent)):
-        assert durable.read_ledger(lake).schema == schema.SCHEMA_VERSION
+        assert durable.read_ledger(Directory(lake)).schema == schema.SCHEMA_VERSION
 
 
 # --- days --------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import dataclasses
 import multiprocessing
 from pathlib import Path
 
+import pytest
 from lake_rows import DIMS, asset_id, batch, occurrence, place
 
 from lakewatchd.config import LakeConfig
@@ -24,9 +25,7 @@ async def test_a_lake_that_is_not_there_is_empty_and_stays_away(tmp_path: Path) 
     reader = LakeReader(tmp_path / "lake")
     assert await reader.asset(asset_id(1)) is None
     assert await reader.occurrences_of(asset_id(1)) == []
-    assert await reader.stale("embed", "embed/1/x", 10) == []
-    assert await reader.vector_search((1.0, 0.0, 0.0, 0.0), "t", 3) == []
-    assert await reader.text_search("car", 3) == []
+    assert [page async for page in reader.stale("embed", "embed/1/x")] == []
     assert await reader.counts() == []
     assert await reader.changes_since(0) == Changes(0, is_full=True)
     assert not (tmp_path / "lake").exists()
@@ -105,25 +104,16 @@ async def test_a_view_that_polls_during_commits_ends_up_equal(tmp_path: Path) ->
         assert len(gold) == 4
 
 
-async def test_stale_by_stage_kind_and_page(tmp_path: Path) -> None:
+async def test_stale_by_stage_kind_and_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lakewatchd.lake.reader.STALE_AT_ONCE", 2)  # several ranges of ids
+    ids = [64 * digit for digit in "016df"]
     async with serving(await opened(tmp_path)) as writer:
-        await asyncio.gather(*(writer.submit(batch(n)) for n in range(5)))
+        await writer.submit(Batch(assets=tuple(dataclasses.replace(batch(1).assets[0], asset_id=one) for one in ids)))
         reader = LakeReader(tmp_path / "lake")
-        assert await reader.stale("chunk", "chunk/1/a", 10) == []
-        assert await reader.stale("embed", "embed/1/x", 10) == [asset_id(n) for n in range(5)]
-        assert await reader.stale("chunk", "chunk/2/a", 2, after=asset_id(1)) == [asset_id(2), asset_id(3)]
-        assert await reader.stale("chunk", "chunk/2/a", 10, kinds=[Kind.VIDEO]) == []
-
-
-async def test_searching(tmp_path: Path) -> None:
-    async with serving(await opened(tmp_path)) as writer:
-        await asyncio.gather(*(writer.submit(batch(n)) for n in range(1, 7)))
-        reader = LakeReader(tmp_path / "lake")
-        (best, *_) = await reader.vector_search((6.0, 0.0, 1.0, 0.0), "embed/1/c", 3)
-        assert (best.asset_id, round(best.score, 3)) == (asset_id(6), 1.0)
-        assert await reader.vector_search((6.0, 0.0, 1.0, 0.0), "embed/1/other", 3) == []
-        assert [hit.asset_id for hit in await reader.text_search("number4", 3)] == [asset_id(4)]
-        assert len(await reader.text_search("red car", 3)) == 3
+        assert [page async for page in reader.stale("chunk", "chunk/1/a")] == []
+        assert [page async for page in reader.stale("embed", "embed/1/x", page=9)] == [ids[:2], ids[2:3], ids[3:]]
+        assert [page async for page in reader.stale("chunk", "chunk/2/a", page=1)] == [[one] for one in ids]
+        assert [page async for page in reader.stale("chunk", "chunk/2/a", kinds=[Kind.VIDEO])] == []
 
 
 def _reads_in_another_process(directory: Path, expected: int) -> int:

@@ -8,9 +8,11 @@ import socket
 import struct
 import zlib
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import blake3
+import psutil
 import pytest
 from PIL import Image
 
@@ -25,10 +27,10 @@ import os, signal, sys, time
 from lakewatchd.child import serve
 from lakewatchd.media import child_main
 
-def operations(note):
+def operations(parent):
     is_first = not os.path.exists(os.environ["MARKER"])
     open(os.environ["MARKER"], "a").close()
-    real = child_main.operations(note)
+    real = child_main.operations(parent)
     def describe(args, blobs):
         name = blobs[2].decode()
         if name == "spin":
@@ -37,13 +39,22 @@ def operations(note):
         if name == "eat": bytearray(8 << 30)
         if name == "die": os.abort()
         if name == "die once" and is_first: os.abort()
+        if name == "greedy":
+            while parent.ask({"need": [0, 1000]})["have"]: pass
+            raise TimeoutError("not enough")
+        if name == "elsewhere":
+            assert not parent.ask({"need": [1 << 40, (1 << 40) + 1]})["have"]
+        if name == "no question": parent.ask({"want": "everything"})
         if name == "fatal":
             from lakewatchd import errors
             raise errors.QueueDamaged("stop the daemon")
         header, sent = real["describe"](args, blobs)
         if name == "wrong picture": header["picture"] = [99999, 99999]
         if name == "wrong types": header["title"] = 5
-        if name == "wrong spans": sent = (*sent[:3], b"\\xff" * 16)
+        if name == "wrong spans": sent = (*sent[:3], b"\\xff" * 36, *sent[4:])
+        if name == "half a letter": header["warnings"] = ["\\ud800"]
+        if name == "too wide": header["width"] = 1 << 63
+        if name == "beyond the pole": header["latitude"] = 1e9
         if name == "infinity": header["latitude"] = float("inf")
         if name == "few blobs": sent = sent[:2]
         return header, sent
@@ -69,7 +80,7 @@ async def odd(tmp_path: Path) -> AsyncIterator[Decoders]:
     (tmp_path / "odd_decoder.py").write_text(ODD_DECODER)
     path = f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     env = {"PYTHONPATH": path, "MARKER": str(tmp_path / "marker")}
-    pool = Decoders(DecodeConfig(deadline_s=0.5), 1, module="odd_decoder", env=env)
+    pool = Decoders(DecodeConfig(deadline_s=2), 1, module="odd_decoder", env=env)
     yield pool
     await pool.close()
 
@@ -94,6 +105,20 @@ async def is_usable(decoders: Decoders, folder: Path) -> bool:
     return (await index(decoders, good)).picture is not None
 
 
+async def test_a_decoder_knows_no_secret_of_the_daemon(decoders: Decoders, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "the-secret")
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    await decoders.start()
+    known = psutil.Process(decoders.pids[0]).environ()
+    assert known["TZ"] == "Asia/Tokyo" and "the-secret" not in known.values()
+
+
+async def test_no_thread_of_a_library_is_left_outside(decoders: Decoders) -> None:
+    """What confines a process binds the thread that asks for it, and those that it starts later."""
+    await decoders.start()
+    assert len(psutil.Process(decoders.pids[0]).threads()) == 1
+
+
 async def test_a_picture(decoders: Decoders, tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(jpeg())
     identity = await decoders.identify(str(tmp_path / "a.jpg"))
@@ -116,8 +141,10 @@ async def test_a_text(decoders: Decoders, tmp_path: Path) -> None:
     assert all(text[passage.start : passage.end] == passage.text for passage in content.passages)
 
 
-@pytest.mark.parametrize("data", [b"", b"\0" * 5000, b"%PDF-1.4\n%%EOF", b"PK\x03\x04" + b"\0" * 30, b"RIFF1234WAVE"])
-async def test_what_has_no_decoder_yet_still_has_a_title(decoders: Decoders, tmp_path: Path, data: bytes) -> None:
+@pytest.mark.parametrize(
+    "data", [b"", b"\0" * 5000, b"\x76\x2f\x31\x01" + bytes(99), b"#?RADIANCE\n", b"\x7fELF" + bytes(99)]
+)
+async def test_what_has_no_decoder_still_has_a_title(decoders: Decoders, tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.bin").write_bytes(data)
     content = await index(decoders, tmp_path / "a.bin", "Summer plans.bin")
     assert content.title == "Summer plans"
@@ -268,14 +295,17 @@ async def test_five_sparse_gigabytes_of_text(decoders: Decoders, tmp_path: Path)
 @pytest.mark.parametrize(
     ("name", "error", "words"),
     [
-        ("spin", errors.DamagedMedia, "within 0.5 s"),
+        ("spin", errors.DamagedMedia, "within 2 s"),
         ("die", errors.DamagedMedia, "SIGABRT.*2048 MB"),
         ("eat", errors.TooLarge, "memory"),
-        ("fatal", errors.DamagedMedia, "nonsense"),
+        ("fatal", errors.DamagedMedia, "died twice"),  # its word ends no daemon: it counts as broken
         ("wrong picture", errors.DamagedMedia, "nonsense"),
         ("wrong types", errors.DamagedMedia, "nonsense"),
         ("wrong spans", errors.DamagedMedia, "nonsense"),
         ("infinity", errors.DamagedMedia, "nonsense"),
+        ("half a letter", errors.DamagedMedia, "nonsense"),
+        ("too wide", errors.DamagedMedia, "nonsense"),
+        ("beyond the pole", errors.DamagedMedia, "nonsense"),
         ("few blobs", errors.DamagedMedia, "nonsense"),
     ],
 )
@@ -330,3 +360,107 @@ async def test_many_calls_share_few_decoders(tmp_path: Path) -> None:
     assert [content.width for content in contents] == list(range(1, 21))
     assert len(pool.pids) == 2
     await pool.close()
+
+
+# --- files of which only pieces are there -------------------------------------------------------------------
+
+NOISE = Image.effect_noise((2400, 1800), 90)
+
+
+@dataclass(slots=True)
+class Remote:
+    """A picture of megabytes, and a file of the same size that holds nothing of it yet."""
+
+    path: Path
+    data: bytes
+    asked: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def identity(self) -> Identity:
+        return Identity(blake3.blake3(self.data).hexdigest(), Version(len(self.data), 5, 0), Kind.IMAGE, "image/jpeg")
+
+    async def provide(self, start: int, end: int) -> None:
+        self.asked.append((start, end))
+        with self.path.open("r+b") as stream:
+            stream.seek(start)
+            stream.write(self.data[start:end])
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> Remote:
+    out = io.BytesIO()
+    NOISE.save(out, "JPEG", quality=95)
+    with (tmp_path / "object").open("wb") as stream:
+        stream.truncate(out.tell())
+    return Remote(tmp_path / "object", out.getvalue())
+
+
+async def test_a_decoder_has_what_it_needs_fetched(decoders: Decoders, remote: Remote, tmp_path: Path) -> None:
+    (tmp_path / "whole.jpg").write_bytes(remote.data)
+    expected = await index(decoders, tmp_path / "whole.jpg")
+    found = await decoders.describe(str(remote.path), remote.identity, "a.jpg", provide=remote.provide)
+    assert found == expected
+    assert len(remote.asked) > 1
+    assert sum(end - start for start, end in remote.asked) == len(remote.data)
+
+
+@pytest.mark.parametrize("error", [errors.RootAway, errors.TimedOut, errors.NotReadable, FileNotFoundError, KeyError])
+@pytest.mark.parametrize("served", [0, 1])
+async def test_what_its_supplier_raises_is_the_answer_and_no_damage(
+    decoders: Decoders, remote: Remote, tmp_path: Path, error: type[Exception], served: int
+) -> None:
+    async def provide(start: int, end: int) -> None:
+        if len(remote.asked) == served:
+            raise error("gone away")
+        await remote.provide(start, end)
+
+    await is_usable(decoders, tmp_path)
+    before = decoders.pids
+    with pytest.raises(error, match="gone away"):
+        await decoders.describe(str(remote.path), remote.identity, "a.jpg", provide=provide)
+    assert await is_usable(decoders, tmp_path)
+    assert decoders.pids == before
+
+
+async def test_a_supplier_without_end_is_no_fault_of_the_file(odd: Decoders, remote: Remote, tmp_path: Path) -> None:
+    async def provide(start: int, end: int) -> None:
+        await asyncio.sleep(3600)
+
+    with pytest.raises(errors.TimedOut, match="did not come"):
+        await odd.describe(str(remote.path), remote.identity, "a.jpg", provide=provide)
+    assert await is_usable(odd, tmp_path)
+
+
+async def test_cancelled_while_bytes_are_fetched(decoders: Decoders, remote: Remote, tmp_path: Path) -> None:
+    asked = asyncio.Event()
+
+    async def provide(start: int, end: int) -> None:
+        asked.set()
+        await asyncio.sleep(3600)
+
+    call = asyncio.ensure_future(decoders.describe(str(remote.path), remote.identity, "a.jpg", provide=provide))
+    await asked.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert not decoders.pids
+    assert await is_usable(decoders, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["greedy", "elsewhere", "no question"])
+async def test_a_decoder_taken_over_cannot_fetch_what_it_likes(
+    odd: Decoders, remote: Remote, tmp_path: Path, name: str
+) -> None:
+    small = remote.data[:1000]
+    remote.path.write_bytes(small)
+    remote.data = small
+    with pytest.raises(errors.DamagedMedia, match="its decoder"):
+        await odd.describe(str(remote.path), remote.identity, name, provide=remote.provide)
+    assert sum(end - start for start, end in remote.asked) <= len(small)
+    assert await is_usable(odd, tmp_path)
+
+
+async def test_a_supplied_file_of_another_size_is_another_version(decoders: Decoders, remote: Remote) -> None:
+    remote.path.write_bytes(remote.data[:-1])
+    assert await decoders.describe(str(remote.path), remote.identity, "a.jpg", provide=remote.provide) is None
+    assert not remote.asked

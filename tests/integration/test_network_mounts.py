@@ -31,7 +31,7 @@ pytestmark = [
 
 
 def run(*argv: object, **more: object) -> None:
-    done = subprocess.run([*map(str, argv)], capture_output=True, text=True, timeout=60, check=False, **more)  # type: ignore[call-overload]
+    done = subprocess.run([*map(str, argv)], capture_output=True, text=True, timeout=120, check=False, **more)  # type: ignore[call-overload]
     assert done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
 
 
@@ -149,7 +149,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 async def test_a_server_that_stops_answering_costs_its_root_only(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probe, "ANSWER_S", 0.5)
+    monkeypatch.setattr(probe, "ANSWER_S", 3.0)
     make_tree(server.exported, {"a.jpg": "1", "d/b.jpg": "2"})
     here, local = tmp_path / "here", make_tree(tmp_path / "local", {"x.jpg": "1"})
     server.mount(here)
@@ -183,4 +183,4 @@ async def test_a_server_that_stops_answering_costs_its_root_only(
             server.signal(signal.SIGSTOP)
             await until(lambda: source.status.state is RootState.AWAY)
             began = time.monotonic()
-        assert time.monotonic() - began < 15, "and it stops while it hangs"
+        assert time.monotonic() - began < 60, "and it stops while it hangs"

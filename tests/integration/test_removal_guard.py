@@ -86,7 +86,7 @@ async def test_what_left_the_root_at_one_stroke_is_held_until_a_person_says_so(t
 async def test_a_move_within_the_root_is_no_loss(tmp_path: Path) -> None:
     async def move(daemon: Daemon, source: RootSource, nas: Path) -> None:
         (nas / "d").rename(nas / "stays" / "e")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await take_in(daemon) or await known(daemon) != 65:
                 pass
         assert source.status.problem == ""

@@ -15,6 +15,7 @@ from lakewatchd.sources.roots import RootState
 from lakewatchd.testing import make_tree
 from tests.integration.test_removal_guard import take_in
 from tests.integration.test_stages_histories import built
+from tests.one_root import until
 
 FILES = {"a.txt": "1", "b.txt": "2", "d/c.txt": "3"}
 
@@ -63,6 +64,7 @@ async def test_away_and_back_with_two_changes_is_two_jobs(tmp_path: Path) -> Non
         make_tree(tmp_path / "nas", {"stray.txt": "x"})
         with pytest.raises(RootAway):
             await source.request_scan()
+        await until(lambda: source.status.state is not RootState.PRESENT)  # the scan that fails is told of first
         make_old_tree(tmp_path / "aside", {"d/new.txt": "4"})
         (tmp_path / "aside" / "a.txt").unlink()
         shutil.rmtree(tmp_path / "nas")
@@ -98,3 +100,12 @@ async def test_a_persons_word_takes_another_tree_for_the_root(tmp_path: Path) ->
         assert (summary.added, summary.removed) == (1, 3)
     async with built(tmp_path) as daemon:
         assert await daemon.sources["nas"].look("other.txt") is not None
+
+
+async def test_a_persons_word_about_a_root_that_is_not_there_is_not_kept_for_the_day_it_is_back(tmp_path: Path) -> None:
+    await index(tmp_path)
+    async with built(tmp_path) as daemon:
+        (tmp_path / "nas").rename(tmp_path / "unplugged")
+        async with asyncio.timeout(60):
+            with pytest.raises(RootAway):
+                await daemon.sources["nas"].request_scan(accept_removals=True)

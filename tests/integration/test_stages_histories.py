@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pytest
 
 from lakewatchd.config import parse
 from lakewatchd.core.asset import PathKey
+from lakewatchd.core.content import Content, Identity
 from lakewatchd.core.job import Done, Job, JobSpec, Lane, Outcome, Priority, Skip
 from lakewatchd.core.lineage import Transform
 from lakewatchd.daemon import parked, repair
@@ -20,34 +21,19 @@ from lakewatchd.daemon.service import open_daemon
 from lakewatchd.errors import DamagedMedia, RootAway
 from lakewatchd.lake.rows import Presence
 from lakewatchd.queue.retry import Park
-from lakewatchd.stages import ingest, tag
+from lakewatchd.stages import ingest, prompts
 from lakewatchd.stages.base import Context, Stage, Work
 from lakewatchd.stages.plan import index_spec
-from lakewatchd.testing import make_tree
+from lakewatchd.testing import WITHOUT_MODELS, config_text, make_tree
 
-CONFIG = """
-[[root]]
-name = "nas"
-path = "{base}/nas"
-[daemon]
-state_dir = "{base}/state"
-runtime_dir = "{base}/run"
-[view]
-mountpoint = "{base}/mnt"
-[models]
-image_text = "off"
-text = "off"
-detector = "off"
-[lake]
-commit_s = 0.02
-"""
+SETTINGS = f"{WITHOUT_MODELS}[lake]\ncommit_s = 0.02\n"
 
 
 @asynccontextmanager
 async def built(base: Path, *, is_watching: bool = True) -> AsyncIterator[Daemon]:
     """All parts of a daemon on ``base/nas``, its roots looked at; jobs run only in :func:`run_all`."""
     (base / "nas").mkdir(exist_ok=True)
-    async with open_daemon(parse(CONFIG.format(base=base), base / "lakewatchd.toml")) as daemon:
+    async with open_daemon(parse(config_text(base, settings=SETTINGS), base / "lakewatchd.toml")) as daemon:
         watching = [asyncio.create_task(source.run()) for source in daemon.sources.values()] if is_watching else []
         try:
             yield daemon
@@ -91,10 +77,10 @@ async def test_another_device_number_is_the_same_file(tmp_path: Path) -> None:
     make_tree(tmp_path / "nas", {"a.txt": "some words"})
     async with built(tmp_path) as daemon:
         key = PathKey("nas", "a.txt")
-        identity = await daemon.decoders.identify("a.txt", root=str(tmp_path / "nas"))
+        identity = await daemon.decoders.quick.identify("a.txt", root=str(tmp_path / "nas"))
         assert identity is not None
         moved = dataclasses.replace(identity, version=dataclasses.replace(identity.version, device=12345))
-        assert await daemon.decoders.describe(key.path, moved, "", root=str(tmp_path / "nas")) is not None
+        assert await daemon.decoders.quick.describe(key.path, moved, "", root=str(tmp_path / "nas")) is not None
 
 
 async def test_a_stage_that_fails_after_decoding_leaves_the_passages(tmp_path: Path) -> None:
@@ -120,14 +106,14 @@ async def test_a_copy_that_cannot_be_read_does_not_stand_before_one_that_can(
     async with built(tmp_path) as daemon:
         await run_ingest(daemon, "a.txt")
         await run_ingest(daemon, "deep/b.txt")
-        root = daemon.context.files.root
+        describe = daemon.context.files.describe
 
-        def only_one(key: PathKey) -> str:
+        async def only_one(key: PathKey, identity: Identity) -> Content | None:
             if key.path == "a.txt":
                 raise RootAway("root 'nas' is not configured any more")
-            return root(key)
+            return await describe(key, identity)
 
-        monkeypatch.setattr(daemon.context.files, "root", only_one)
+        monkeypatch.setattr(daemon.context.files, "describe", only_one)
         job = await claim(daemon, "index")
         assert await handle(daemon, job) == Done()
         assert [span.text for span in await daemon.reader.spans(job.key)] == ["some words"]
@@ -198,7 +184,7 @@ async def test_a_name_after_a_rename_says_what_it_says_to_a_fresh_look(tmp_path:
         (tmp_path / "nas" / before).rename(tmp_path / "nas" / after)
         await run_all(daemon, look_at(after), look_at(before))
         row = await daemon.reader.occurrence(PathKey("nas", after))
-        fresh = await daemon.decoders.identify(after, root=str(tmp_path / "nas"))
+        fresh = await daemon.decoders.quick.identify(after, root=str(tmp_path / "nas"))
         assert (row.mime, row.kind) == (fresh.mime, fresh.kind)
 
 
@@ -209,18 +195,22 @@ async def run_ingest(daemon: Daemon, path: str) -> None:
     await daemon.queue_thread(daemon.queue.ack, [(job, await handle(daemon, job))])
 
 
-@pytest.mark.parametrize("torn", [b"", b"\x93NUMPY", b"\0" * 4096])
+@pytest.mark.parametrize("torn", [b"", b"\x93NUMPY", b"PK\3\4" + bytes(100), b"\0" * 4096])
 async def test_prompt_vectors_that_a_power_cut_tore_are_made_again(tmp_path: Path, torn: bytes) -> None:
     import numpy as np
 
-    async def make() -> tag.Vectors:
-        return np.ones((2, 3), np.float32)
+    asked: list[list[str]] = []
 
-    cache = tmp_path / "prompts" / "x-image.npy"
+    async def make(texts: Sequence[str]) -> prompts.Vectors:
+        asked.append(list(texts))
+        return np.array([[len(text), 1] for text in texts], np.float32)
+
+    cache = tmp_path / "prompts" / "x-image.npz"
     cache.parent.mkdir()
     cache.write_bytes(torn)
-    assert (await tag._cached(cache, make) == 1).all()
-    assert np.load(cache).shape == (2, 3)
+    for texts in (["a", "bb"], ["bb", "a"], ["ccc", "bb"]):
+        assert (await prompts.vectors_of(texts, cache, make))[:, 0].tolist() == [len(text) for text in texts]
+    assert asked == [["a", "bb"], ["ccc"]], "what is kept is not asked for again"
 
 
 async def test_jobs_from_before_a_restart_heed_an_ignore_file_that_no_scan_has_read_yet(tmp_path: Path) -> None:

@@ -23,7 +23,10 @@ from lakewatchd.lake.reader import LakeReader
 from lakewatchd.lake.rows import Presence
 from lakewatchd.testing import LiveDaemon
 
-SETTINGS = '[models]\nimage_text = "off"\ntext = "off"\ndetector = "off"\n\n[watch]\nsettle_open_s = 1.0\n'
+SETTINGS = (
+    '[models]\nimage_text = "off"\ntext = "off"\ndetector = "off"\nspeech = "off"\nocr = "off"\n'
+    "\n[watch]\nsettle_open_s = 20.0\n"
+)
 SLOW_FILE = "slow.txt"
 
 

@@ -23,9 +23,10 @@ from lakewatchd.errors import LakewatchError
 from lakewatchd.lake.compare import compare
 from lakewatchd.lake.reader import LakeReader
 from lakewatchd.testing import LiveDaemon, wait_until
-from lakewatchd.views.catalog import Rows
-from lakewatchd.views.folders import RECENT, ROOT, Folder
-from lakewatchd.views.tree import Branch, Tree
+from lakewatchd.views.mounted.catalog import Rows
+from lakewatchd.views.mounted.entries import Branch
+from lakewatchd.views.mounted.folders import RECENT, ROOT, Folder
+from lakewatchd.views.mounted.index import Index
 
 from .world import Operation, World
 
@@ -38,6 +39,8 @@ path = "{second}"
 image_text = "off"
 text = "off"
 detector = "off"
+speech = "off"
+ocr = "off"
 
 [watch]
 settle_s = 0.05
@@ -254,7 +257,7 @@ def index(path: Path) -> None:
 
 async def _folders(lake: Path) -> dict[Folder, list[tuple[bytes, str]]]:
     """Each folder of the view: what is in it. Names count below ``by-root``; elsewhere first sight decides them."""
-    tree, reader = Tree(), LakeReader(lake)
+    tree, reader = Index(), LakeReader(lake)
     try:
         async for changes in reader.changes(0):
             tree.apply(Rows(changes.occurrences, changes.gold, changes.gold_gone))
@@ -270,7 +273,9 @@ async def _folders(lake: Path) -> dict[Folder, list[tuple[bytes, str]]]:
                 pending.append((*folder, name))
                 inside.append((name, "folder"))
             else:
-                inside.append((name if folder[0] == ROOT else b"", entry.asset.asset_id))
+                file = tree.file(folder, name)
+                assert file is not None
+                inside.append((name if folder[0] == ROOT else b"", file.asset.asset_id))
         inside.sort()
     found.pop((RECENT,), None)
     return found

@@ -15,7 +15,7 @@ from .machine import Tally, read_script, replay, run
 pytestmark = [
     pytest.mark.mounts,
     pytest.mark.slow,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(os.geteuid() != 0, reason="mounts file systems of its own"),
 ]
 
@@ -54,7 +54,7 @@ def test_a_script_of_what_a_bad_day_brings(lab: Lab) -> None:
 
 
 def test_floods_leave_nothing_out(tmp_path: Path) -> None:
-    told = flood(tmp_path, 400)
+    told = flood(tmp_path, 200)
     assert told.wrong == []
     assert told.slow_looks == 1, "a slow copy is taken up once, when it is whole"
     assert told.most_looks == 1

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lakewatchd.views.names import Names, folder_name, folder_text, is_file_name, suffixed
+from lakewatchd.views.mounted import store
+from lakewatchd.views.mounted.names import folder_name, folder_text, is_file_name, suffixed
+from lakewatchd.views.mounted.naming import Member, Naming
+from lakewatchd.views.mounted.numbers import asset_slot
 
 ANY_TEXT = st.text(st.characters(codec=None), max_size=300) | st.text("%~.0A2E /\\", max_size=8)
 
@@ -68,11 +72,41 @@ class Item:
     identity: str
 
 
+FOLDER = 7
+
+
+class Named:
+    """One folder of an index, whose items are assets."""
+
+    def __init__(self) -> None:
+        self.db = store.open_store()
+        self.naming = Naming(self.db)
+        self.items: dict[int, Item] = {}
+
+    def add(self, item: Item) -> None:
+        number = next(number for number in itertools.count(asset_slot(item.identity)) if number not in self.items)
+        self.items[number] = item
+        self.db.execute("INSERT INTO asset VALUES (?, ?, ?, NULL)", (number, item.identity, item.age))
+        self.naming.add(FOLDER, item.name, Member(number, 0, 0))
+
+    def discard(self, item: Item) -> None:
+        number = next(number for number, known in self.items.items() if known == item)
+        self.naming.discard(FOLDER, item.name, number)
+        self.db.execute("DELETE FROM asset WHERE item = ?", (number,))
+        del self.items[number]
+
+    @property
+    def entries(self) -> dict[bytes, Item]:
+        rows = self.db.execute("SELECT name, item FROM member WHERE folder = ? AND item >= 0", (FOLDER,))
+        return {name: self.items[number] for name, number in rows}
+
+
 def fresh(items: set[Item], folders: set[bytes]) -> dict[bytes, Item]:
-    names: Names[Item] = Names(lambda item: item.name, lambda item: (item.age, item.identity))
+    names = Named()
     for folder in folders:
-        names.reserve(folder)
-    names.fill(random.Random(len(items)).sample(sorted(items, key=repr), len(items)))
+        names.naming.reserve(FOLDER, folder)
+    for item in random.Random(len(items)).sample(sorted(items, key=repr), len(items)):
+        names.add(item)
     return names.entries
 
 
@@ -86,18 +120,19 @@ ITEMS = st.builds(
 )  # fmt: skip
 
 
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.booleans(), ITEMS | PLAIN), max_size=40))
 def test_names_depend_on_what_is_there_and_not_on_how_it_came(steps: list[tuple[bool, Item | bytes]]) -> None:
-    names: Names[Item] = Names(lambda item: item.name, lambda item: (item.age, item.identity))
+    names = Named()
     items: set[Item] = set()
     folders: set[bytes] = set()
     for is_added, thing in steps:
-        before = dict(names.entries)
-        names.changed.clear()
+        before = names.entries
+        names.naming.changed.clear()
         if isinstance(thing, bytes):
             if is_added == (thing in folders):
                 continue
-            (names.reserve if is_added else names.release)(thing)
+            (names.naming.reserve if is_added else names.naming.release)(FOLDER, thing)
             folders ^= {thing}
         else:
             twin = any((item.name, item.identity) == (thing.name, thing.identity) for item in items - {thing})
@@ -105,10 +140,10 @@ def test_names_depend_on_what_is_there_and_not_on_how_it_came(steps: list[tuple[
                 continue
             (names.add if is_added else names.discard)(thing)
             items ^= {thing}
-        assert names.entries == fresh(items, folders)
         assert set(names.entries.values()) == items and not names.entries.keys() & folders
         differ = {n for n in before.keys() | names.entries.keys() if before.get(n) != names.entries.get(n)}
-        assert differ <= names.changed
+        assert differ <= names.naming.changed[FOLDER]
+    assert names.entries == fresh(items, folders)
 
 
 def test_the_oldest_has_the_plain_name() -> None:

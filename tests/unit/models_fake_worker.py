@@ -15,11 +15,11 @@ from lakewatchd.models.arena import Window
 LETHAL = 66
 
 
-def operations(note):
+def operations(parent):
     windows: dict[int, Window] = {}
 
     def load(args: Json, _blobs):
-        note({"event": "loaded", "role": args["role"], "text": f"loaded {args['name']}"})
+        parent.note({"event": "loaded", "role": args["role"], "text": f"loaded {args['name']}"})
         return {"dim": 3, "digest": "d"}, ()
 
     def embed_pictures(args: Json, _blobs):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import time
+import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
+from lakewatchd import config as configs
 from lakewatchd.cli import checks
-from lakewatchd.config import Config, DaemonConfig, ModelConfig, RootConfig, ViewConfig, WatchConfig
+from lakewatchd.config import Config, DaemonConfig, ModelConfig, RootConfig, TagConfig, ViewConfig, WatchConfig
 from lakewatchd.sources import budget
 
 Level = checks.Level
@@ -35,6 +37,24 @@ def worst(findings: Iterable[checks.Finding]) -> checks.Finding:
 def test_all_is_well(config: Config) -> None:
     for check in (checks.check_roots, checks.check_state, checks.check_inotify):
         assert worst(check(config)).level is Level.OK
+
+
+def test_what_the_daemon_would_not_start_with_is_an_error(
+    config: Config, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Found by a stranger: ``check`` was content with a taxonomy and with patterns that ``run`` refused."""
+    none = dataclasses.replace(config, tags=TagConfig(tmp_path / "none.toml"))
+    assert worst(checks.check_taxonomy(none)).level is Level.ERROR
+    (tmp_path / "wrong.toml").write_text("[[category]]\nname = 3\n")
+    wrong = worst(checks.check_taxonomy(dataclasses.replace(config, tags=TagConfig(tmp_path / "wrong.toml"))))
+    assert wrong.level is Level.ERROR and "wrong.toml:1: " in wrong.text
+    patterns = dataclasses.replace(config, watch=WatchConfig(ignore=("*.tmp", "[", "!")))
+    told = [finding.text for finding in checks.check_ignore(patterns) if finding.level is Level.ERROR]
+    assert len(told) == 2 and "'['" in told[0] and "'!'" in told[1]
+    assert not list(checks.check_inotify(patterns)), "nothing is known of what would be left out"
+    assert "Traceback" not in capfd.readouterr().err
+    for check in (checks.check_taxonomy, checks.check_ignore):
+        assert worst(check(configs.defaults())).level is Level.OK
 
 
 def test_no_root_and_a_root_that_is_not_there(config: Config, tmp_path: Path) -> None:
@@ -106,6 +126,26 @@ def test_allow_other(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not checks._user_allow_other()
     (tmp_path / "fuse.conf").write_text("mount_max = 9\n user_allow_other \n")
     assert checks._user_allow_other()
+
+
+def test_a_device_that_is_there_and_cannot_be_opened(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for device, text in ((tmp_path, "cannot be opened: Is a directory"), (tmp_path / "none", "is missing")):
+        monkeypatch.setattr(checks, "FUSE", device)
+        found = worst(checks.check_fuse(config))
+        assert found.level is Level.ERROR and text in found.text and found.fix
+
+
+def test_every_extra_is_told_where_it_is_wanted(config: Config) -> None:
+    pyproject = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    known = set(pyproject["project"]["optional-dependencies"]) - {"media", "sample", "dev"}
+    assert {extra for extra, _, _ in checks.EXTRAS} == known
+    told = {finding.about for finding in checks.check_extras(config)}
+    assert {"extra documents", "extra archives", "extra ocr", "extra speech"} <= told and "extra yolo" not in told
+    off = dataclasses.replace(config, models=ModelConfig(speech="off", ocr="off", detector="ultralytics:/x.pt"))
+    told = {finding.about for finding in checks.check_extras(off)}
+    assert "extra yolo" in told and not {"extra ocr", "extra speech"} & told
 
 
 def test_a_misspelt_model_is_told_what_was_meant(config: Config) -> None:

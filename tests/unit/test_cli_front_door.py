@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from lakewatchd.cli import main as front
-from lakewatchd.cli import output
+from lakewatchd.cli import output, tag
 from lakewatchd.cli.output import size_text
 from lakewatchd.errors import ConfigError, LakewatchError
 
@@ -117,6 +117,22 @@ def test_orders_to_a_daemon_that_is_down_exit_3(
     assert "not running" in told and "fix: systemctl start lakewatchd" in told
 
 
+@pytest.mark.parametrize(
+    ("argv", "complaint"),
+    [
+        (["search", "--root", "nowhere", "dog"], "there is no root 'nowhere'"),
+        (["ask", "--root", "nowhere", "dog?"], "there is no root 'nowhere'"),
+        (["ask", " "], "ask something"),
+        (["ask", "x" * 2001], "at most 2000 characters"),
+    ],
+)
+def test_what_cannot_be_asked_is_told_whether_or_not_somebody_answers(
+    argv: list[str], complaint: str, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert front.main(["--config", str(config), *argv]) == 2
+    assert complaint in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("argv", [[], ["fly"], ["queue"], ["queue", "retry"], ["queue", "list", "--limit", "x"]])
 def test_wrong_usage_exits_2(argv: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
@@ -131,7 +147,7 @@ def test_wrong_usage_exits_2(argv: list[str]) -> None:
         (["status", "--jsno"], "no option --jsno; did you mean '--json'?"),
         (["queue", "retri"], "no action 'retri'; did you mean 'retry'?"),
         (["scan", "--accept"], "no option --accept; did you mean '--accept-removals'?"),
-        (["check", "--zzz"], "options: --help, --show-config, --repair, --json"),
+        (["check", "--zzz"], "options: --help, --show-config, --write-probe, --repair, --recall, --json"),
     ],
 )
 def test_a_slip_of_the_finger_is_told(argv: list[str], tip: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -159,7 +175,8 @@ def test_who_does_not_own_the_daemon_is_told_who_does(open_directory: Path) -> N
     tmp_path, config = open_directory, config_in(open_directory)
     (tmp_path / "state").mkdir(mode=0o700)
     code = (
-        "import grp, os, sys, lakewatchd.cli.main as front, lakewatchd.cli.render, lakewatchd.cli.checks as checks\n"
+        "import grp, os, pathlib, sys, lakewatchd.cli.main as front, lakewatchd.cli.render\n"
+        "import lakewatchd.cli.checks as checks\n"
         "import lakewatchd.daemon.report as report, lakewatchd.config as configs\n"
         "settings = configs.load(sys.argv[1])\n"
         "front.build_parser(); os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
@@ -172,7 +189,7 @@ def test_who_does_not_own_the_daemon_is_told_who_does(open_directory: Path) -> N
     assert f"nobody may not read {tmp_path}/state | it belongs to root: sudo lakewatchd" in done.stdout, done.stderr
     assert "the daemon is root" in done.stdout and "install -d -o nobody" not in done.stdout
     tmp_path.chmod(0o700)
-    closed = code.replace("configs.load(sys.argv[1])", f"configs.parse({config.read_text()!r}, configs.Path('/x'))")
+    closed = code.replace("configs.load(sys.argv[1])", f"configs.parse({config.read_text()!r}, pathlib.Path('/x'))")
     done = subprocess.run([sys.executable, "-c", closed], capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr, done.stderr
 
@@ -184,6 +201,14 @@ def test_a_reader_that_leaves_is_no_error(config: Path) -> None:
     with os.fdopen(write, "w") as out:
         done = subprocess.run(line, stdout=out, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_output_that_cannot_be_written_is_told_in_a_sentence(config: Path) -> None:
+    line = f"{sys.executable} -m lakewatchd check --show-config --config {config}"
+    full = subprocess.run([f"{line} > /dev/full"], shell=True, capture_output=True, text=True, timeout=60, check=False)
+    assert full.returncode == 1 and "No space left on device" in full.stderr and "Traceback" not in full.stderr
+    none = subprocess.run([f"{line} >&-"], shell=True, capture_output=True, text=True, timeout=60, check=False)
+    assert (none.returncode, none.stderr) == (0, "")
 
 
 def test_check_json_lists_findings_each_problem_with_a_fix(config: Path) -> None:
@@ -201,3 +226,34 @@ def test_check_json_lists_findings_each_problem_with_a_fix(config: Path) -> None
 )
 def test_sizes(size: int, text: str) -> None:
     assert size_text(size) == text
+
+
+@pytest.mark.parametrize("said", ['["x"]', '"xy"', '[{asset = "a", tags = "family"}]', '[{asset = "a", denied = [1]}]'])
+def test_corrections_that_somebody_edited_wrongly_are_not_taken_in(tmp_path: Path, said: str) -> None:
+    (tmp_path / "words.toml").write_text(f"said = {said}\n")
+    with pytest.raises(ConfigError, match="holds nothing that was said"):
+        tag._read(tmp_path / "words.toml")
+
+
+def test_a_dependency_that_is_not_installed_is_named(config: Path, tmp_path: Path) -> None:
+    (tmp_path / "blocked").mkdir()
+    hook = "import sys\nclass Gone:\n    def find_spec(self, name, *rest):\n        if name == 'blake3':\n"
+    hook += "            raise ModuleNotFoundError(name, name=name)\nsys.meta_path.insert(0, Gone())\n"
+    (tmp_path / "blocked" / "sitecustomize.py").write_text(hook)
+    paths = os.pathsep.join([str(tmp_path / "blocked"), *sys.path])
+    done = command("--config", config, "status", env={**os.environ, "PYTHONPATH": paths})
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "the module blake3 is missing" in done.stderr and "pip install" in done.stderr
+
+
+def test_linear_algebra_has_no_threads_of_its_own(config: Path) -> None:
+    """Those of OpenBLAS were seen spinning for ever in a daemon."""
+    code = (
+        "import pathlib, sys; from lakewatchd.cli.main import main\n"
+        "main(['--config', sys.argv[1], 'queue', 'list'])\n"
+        "import numpy; numpy.ones((500, 500)) @ numpy.ones((500, 500))\n"
+        "print(len(list(pathlib.Path('/proc/self/task').iterdir())), file=sys.stderr)"
+    )
+    environ = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    done = subprocess.run([sys.executable, "-c", code, config], capture_output=True, text=True, check=True, env=environ)
+    assert done.stderr.splitlines()[-1] == "1"

@@ -10,7 +10,7 @@ from lakewatchd.cli import render
 from lakewatchd.core import status as s
 
 EVIL = "[red]a[/red]\x1b[2J\n:smile:\udcff"
-SHOWN = "[red]a[/red]\\x1b[2J\\x0a:smile:\\udcff"
+SHOWN = "[red]a[/red]\\x1b[2J\\x0a:smile:\\xff"
 
 
 class At:
@@ -108,6 +108,31 @@ Parked
     fix: mend or replace the file
   2 not-readable  such as share:b.txt
     fix: let the daemon's user read it"""
+
+
+def test_a_bucket_says_of_each_way_in_how_it_is_and_what_it_lost() -> None:
+    listen = s.WayState("listen", True, "http://nas:9000", since=900.0, last_event_at=998.0, lag_s=0.1, received=1204)
+    broken = s.WayState("mqtt", False, EVIL, since=400.0, bad=3, duplicates=1, reconnects=2, problem="refused")
+    bucket = s.RootView(
+        "photos", "s3://photos/", "present", watching="events (listen) + rescan every 60 min", files=7, missed=12,
+        ways=(listen, broken), problem="mqtt: refused", hint="correct mqtt_password",
+    )  # fmt: skip
+    cache = s.CacheView("/var/cache/x", 5_000_000, 10_000_000)
+    text = drawn(render.status_view(s.Status("1.2", 42, roots=(bucket,), cache=cache), At()))
+    for expected in (
+        "photos: s3://photos/, events (listen) + rescan every 60 min",
+        "listen: connected to http://nas:9000 since 2 min, 1,204 events, the last 2 s ago and 0 s late",
+        f"mqtt: not connected to {SHOWN} since 10 min; 2 × connected again, 3 bad, 1 doubled",
+        "changes that no event had told of, found by rescans: 12", "! photos: mqtt: refused",
+        "fix: correct mqtt_password", "5.0 MB of 10.0 MB in /var/cache/x",
+    ):  # fmt: skip
+        assert expected in text, f"{expected}\n{text}"
+
+
+def test_of_an_away_root_without_files_none_are_said_to_be_kept() -> None:
+    root = s.RootView("nas", "/mnt/nas", "away", reason="does not answer")
+    text = drawn(render.status_view(s.Status("1.2", 42, roots=(root,)), At()))
+    assert "! nas: does not answer" in text and "kept" not in text
 
 
 def test_text_from_outside_is_neither_markup_nor_control() -> None:

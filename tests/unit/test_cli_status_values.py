@@ -39,6 +39,13 @@ def test_headline_says_it_all() -> None:
     assert WORKING.headline == "watching 1 root, 57 files; 12 queued, 9.1/s, 2 s left; 1 parked"
 
 
+def test_headline_tells_what_is_looked_for_from_what_is_looked_into_again() -> None:
+    deeper = QueueLine("index", "enrichment", "ready", 300)
+    both = dataclasses.replace(WORKING, queue=(*WORKING.queue, deeper, QueueLine("index", "enrichment", "parked", 9)))
+    assert "; 12 queued, 300 in the background, 9.1/s" in both.headline
+    assert "; nothing queued, 300 in the background, 9.1/s" in dataclasses.replace(WORKING, queue=(deeper,)).headline
+
+
 def test_headline_of_an_idle_and_of_a_stopped_daemon() -> None:
     assert Status("1", pid=1).headline == "watching 0 roots, 0 files; nothing queued"
     away = dataclasses.replace(ROOT, state="away", files=1)

@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from lakewatchd.core.status import ParkedGroup, QueueLine, RootView, Status, WatchBudget
-from lakewatchd.daemon.metrics import METRICS, serving
+from lakewatchd.core.measures import METRICS
+from lakewatchd.core.status import ParkedGroup, QueueLine, RootView, Status, WatchBudget, WayState
+from lakewatchd.daemon.metrics import serving
 from lakewatchd.errors import ConfigError
 
+WAYS = (WayState("mqtt", is_connected=True, received=9, bad=1, lag_s=0.5),)
 STATUS = Status(
     "1",
-    roots=(RootView("nas", "/nas", "present", files=7, events=3), RootView("usb", "/usb", "away")),
+    roots=(RootView("nas", "/nas", "present", files=7, events=3), RootView("usb", "/usb", "away", missed=2, ways=WAYS)),
     watches=WatchBudget(5, 4, 100),
     queue=(QueueLine("ingest", "fresh", "ready", 12),),
     parked=(ParkedGroup("damaged-media", 2),),
@@ -30,7 +32,7 @@ def free_port() -> int:
 
 
 def scrape(port: int) -> dict[tuple[str, ...], float]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
         families = text_string_to_metric_families(answer.read().decode())
         return {(s.name, *s.labels.values()): s.value for family in families for s in family.samples}
 
@@ -49,6 +51,11 @@ def test_a_scrape_shows_the_latest_status() -> None:
     assert told["lakewatchd_queue_parked_jobs", "damaged-media"] == 2
     assert told["lakewatchd_queue_jobs_done_total",] == 41
     assert told["lakewatchd_sources_watches_limit",] == 100
+    assert told["lakewatchd_bucket_missed_total", "usb"] == 2
+    assert told["lakewatchd_bucket_way_connected", "usb", "mqtt"] == 1
+    assert told["lakewatchd_bucket_way_lag_seconds", "usb", "mqtt"] == 0.5
+    assert told["lakewatchd_bucket_way_odd_events_total", "bad", "usb", "mqtt"] == 1
+    assert ("lakewatchd_bucket_way_event_timestamp_seconds", "usb", "mqtt") not in told
     assert ("lakewatchd_sources_gaps", "nas") not in told, "no audit, no number"
 
 

@@ -6,12 +6,15 @@ import asyncio
 import dataclasses
 from pathlib import Path
 
+import pytest
 from one_root import until
 
 from lakewatchd.config import Config, RootConfig, defaults
 from lakewatchd.daemon import orders
 from lakewatchd.daemon.reload import LIVE, changes, merged, reload
-from tests.integration.test_stages_histories import CONFIG, built
+from lakewatchd.errors import ConfigError
+from lakewatchd.testing import config_text
+from tests.integration.test_stages_histories import SETTINGS, built
 
 BASE = dataclasses.replace(defaults(), roots=(RootConfig("nas", Path("/nas")),))
 
@@ -58,7 +61,7 @@ async def test_a_reload_is_done_to_its_end_though_nobody_waits_for_it(tmp_path: 
     """Half of one would be a root that is listed and not watched."""
     async with built(tmp_path, is_watching=False) as daemon:
         daemon.config = dataclasses.replace(daemon.config, source=tmp_path / "lakewatchd.toml")
-        daemon.config.source.write_text(CONFIG.format(base=tmp_path) + "[watch]\nrescan_s = 77.0\n")
+        daemon.config.source.write_text(config_text(tmp_path, settings=SETTINGS) + "[watch]\nrescan_s = 77.0\n")
         watching = asyncio.create_task(daemon.watched.run())
         first = daemon.sources["nas"]
         await first.wait_caught_up()
@@ -76,5 +79,19 @@ async def test_a_reload_is_done_to_its_end_though_nobody_waits_for_it(tmp_path: 
         await until(lambda: daemon.sources.get("nas") not in (None, first))
         await daemon.sources["nas"].wait_caught_up()
         assert (await reload(daemon)).applied == ()
+        watching.cancel()
+        await asyncio.wait([watching])
+
+
+async def test_a_root_that_cannot_be_watched_leaves_all_as_it_is(tmp_path: Path) -> None:
+    async with built(tmp_path, is_watching=False) as daemon:
+        daemon.config = dataclasses.replace(daemon.config, source=tmp_path / "lakewatchd.toml")
+        daemon.config.source.write_text(config_text(tmp_path, settings=SETTINGS) + '[watch]\nignore = ["a*b*c*d*e"]\n')
+        watching = asyncio.create_task(daemon.watched.run())
+        first, before = daemon.sources["nas"], daemon.config
+        with pytest.raises(ConfigError, match="ignore"):
+            await reload(daemon)
+        assert daemon.sources == {"nas": first} and daemon.config is before
+        await first.wait_caught_up()
         watching.cancel()
         await asyncio.wait([watching])

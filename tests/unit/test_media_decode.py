@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -22,11 +21,8 @@ Describe = Callable[..., Content]
 def describe(tmp_path: Path) -> Describe:
     def run(data: bytes, mime: str = "image/jpeg", name: str = "a.jpg", max_pixels: int = 50_000_000) -> Content:
         (tmp_path / "original").write_bytes(data)
-        fd = os.open(tmp_path / "original", os.O_RDONLY)
-        try:
-            return describe_image(fd, mime, name, max_pixels=max_pixels, thumbnail_px=320)
-        finally:
-            os.close(fd)
+        with (tmp_path / "original").open("rb") as stream:
+            return describe_image(stream, mime, name, max_pixels=max_pixels, thumbnail_px=320)
 
     return run
 
@@ -174,13 +170,6 @@ def test_a_picture_of_no_size_is_damaged(describe: Describe) -> None:
 def test_only_the_promised_format_is_decoded(describe: Describe) -> None:
     with pytest.raises(errors.DamagedMedia):
         describe(encoded(halves(), "PNG"), "image/jpeg")
-
-
-@pytest.mark.parametrize("mime", ["image/heic", "image/jxl", "image/svg+xml", "image/x-nikon-nef", "image/nonsense"])
-def test_what_cannot_be_decoded_says_what_would(describe: Describe, mime: str) -> None:
-    with pytest.raises(errors.UnsupportedMedia) as caught:
-        describe(b"x", mime)
-    assert caught.value.hint
 
 
 def test_every_flipped_byte_is_an_answer(describe: Describe) -> None:

@@ -1,7 +1,6 @@
 """Text: every character is found again, at the offset that is claimed for it."""
 
 import itertools
-import os
 from pathlib import Path
 
 import pytest
@@ -9,8 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lakewatchd import errors
+from lakewatchd.config import DecodeConfig
 from lakewatchd.core.content import Content
-from lakewatchd.media.document import describe_text, find_title, passages, read_text, strip_html
+from lakewatchd.media.document import describe_document
+from lakewatchd.media.text.markup import strip_html
+from lakewatchd.media.text.passages import passages
+from lakewatchd.media.text.plain import find_title, read_text
 
 prose = st.text(alphabet=st.sampled_from("ab .\n!?é日。\t"), max_size=3000)
 
@@ -89,24 +92,22 @@ def test_html_is_what_a_reader_sees() -> None:
         "<html><head><title>A &amp; B</title><style>p{}</style></head><body><h1>Head</h1><p>One<b>two</b>"
         "<script>if (a<b) evil()</script></p><p>Three &euro;</p></body></html>"
     )
-    text, title = strip_html(page)
-    assert title == "A & B"
+    found = strip_html(page)
+    text = found.text
+    assert found.title == "A & B"
     assert text.split() == ["Head", "Onetwo", "Three", "€"]
     assert "evil" not in text and "p{}" not in text
 
 
 @given(st.text(alphabet=st.sampled_from("<>/!-&;#abp \n\"'=title"), max_size=300))
 def test_any_markup_can_be_stripped(page: str) -> None:
-    text, title = strip_html(page)
-    (text + title).encode()
+    found = strip_html(page)
+    (found.text + found.title).encode()
 
 
 def described(path: Path, name: str = "notes.txt", mime: str = "text/plain", max_bytes: int = 10_000) -> Content:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        return describe_text(fd, mime, name, max_bytes=max_bytes, passage_chars=800, passage_overlap=120)[0]
-    finally:
-        os.close(fd)
+    with path.open("rb") as stream:
+        return describe_document(stream, mime, name, DecodeConfig(max_text_bytes=max_bytes))[0]
 
 
 def test_large_text_is_cut_not_refused(tmp_path: Path) -> None:
@@ -139,5 +140,5 @@ def test_code_is_titled_by_its_name(tmp_path: Path) -> None:
 
 
 def test_an_open_comment_in_a_script_hides_nothing_behind_it() -> None:
-    assert strip_html("<p>a</p><script>x = '<!--'</script><p>b</p>")[0] == "a\n\nb"
-    assert strip_html("<p>a</p><!-- never closed <p>b</p>")[0] == "a"
+    assert strip_html("<p>a</p><script>x = '<!--'</script><p>b</p>").text == "a\n\nb"
+    assert strip_html("<p>a</p><!-- never closed <p>b</p>").text == "a"

@@ -70,6 +70,40 @@ def test_facts_of_a_well_behaved_camera() -> None:
     assert dict(found.pairs)["FNumber"] == "2.8"
 
 
+def test_parts_of_a_second_keep_a_burst_in_order() -> None:
+    assert facts({}, {0x9003: "2024:07:12 10:15:00", 0x9291: "25"}, {}).captured_at == NOON.replace(microsecond=250_000)
+
+
+@pytest.mark.parametrize("clock", [(10.0, 15.0, 0.0), (IFDRational(10), IFDRational(15), IFDRational(0))])
+def test_satellites_tell_the_time_where_the_camera_does_not(clock: tuple[object, ...]) -> None:
+    found = facts({}, {}, {0x1D: "2024:07:12", 7: clock})
+    assert (found.captured_at, found.captured_from) == (NOON, "gps")
+
+
+@pytest.mark.parametrize("clock", [(24.0, 0.0, 0.0), (10.0, 15.0), ("x", 1, 2), (IFDRational(1, 0),) * 3, None])
+def test_half_a_time_of_satellites_is_none(clock: object) -> None:
+    assert facts({}, {}, {0x1D: "2024:07:12", 7: clock}).captured_at is None
+
+
+def apple_note(moment: bytes) -> bytes:
+    head = b"Apple iOS\0\0\1MM" + (2).to_bytes(2)
+    other = (1).to_bytes(2) + (9).to_bytes(2) + (1).to_bytes(4) + (14).to_bytes(4)
+    entry = (0x11).to_bytes(2) + (2).to_bytes(2) + len(moment).to_bytes(4) + (len(head) + 24 + 4).to_bytes(4)
+    return head + other + entry + b"\0\0\0\0" + moment
+
+
+def test_the_moment_of_a_live_photo() -> None:
+    found = facts({}, {0x927C: apple_note(b"0F3C-AA\0")}, {})
+    assert dict(found.pairs)["ContentIdentifier"] == "0F3C-AA"
+
+
+@pytest.mark.parametrize(
+    "note", [b"", b"Apple iOS\0\0\1MM", b"Apple iOS\0\0\1MM\xff\xff" + b"\0\x11\0\2" * 9, b"Nikon", 7]
+)
+def test_other_notes_name_none(note: object) -> None:
+    assert "ContentIdentifier" not in dict(facts({}, {0x927C: note}, {}).pairs)
+
+
 def test_a_zeroed_original_time_does_not_hide_a_good_one() -> None:
     assert facts({}, {0x9003: "0000:00:00 00:00:00", 0x9004: "2024:07:12 10:15:00"}, {}).captured_at == NOON
 

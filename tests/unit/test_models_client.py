@@ -8,6 +8,7 @@ import os
 import signal
 from pathlib import Path
 
+import psutil
 import pytest
 
 from lakewatchd import errors
@@ -102,10 +103,10 @@ async def test_passages_go_in_smaller_batches(inference: Inference):
 
 
 async def test_status_says_what_is_loaded(inference: Inference):
-    embed, detect = inference.status()
+    embed, detect, *_ = inference.status()
     assert (embed.pid, embed.loaded, detect.batches) == (None, (), 0)
     await inference.embed_picture(picture(1))
-    embed, _ = inference.status()
+    embed, *_ = inference.status()
     assert (embed.loaded, embed.waiting, embed.batches, embed.items) == ((Role.IMAGE_TEXT,), 0, 1, 1)
     assert embed.items_per_s > 0
     assert inference.pids == [embed.pid]
@@ -119,6 +120,17 @@ async def test_closing_leaves_no_process_and_no_shared_memory(inference: Inferen
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
     assert set(os.listdir("/dev/shm")) <= before
+
+
+async def test_workers_know_the_machine_and_no_secret(inference: Inference, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "the-secret")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    await inference.close()
+    inference = Inference(ModelConfig(), inference.resolved)
+    await inference.embed_picture(picture(1))
+    known = psutil.Process(inference.pids[0]).environ()
+    assert known["CUDA_VISIBLE_DEVICES"] == "7" and "the-secret" not in known.values()
+    await inference.close()
 
 
 def test_workers_may_not_use_the_network(tmp_path: Path):

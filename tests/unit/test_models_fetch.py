@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from lakewatchd import errors
-from lakewatchd.models import fetch, pins
+from lakewatchd.cli.main import main
+from lakewatchd.models import fetch, hub, pins
 from lakewatchd.models.base import INFO_FILE, ModelInfo, Role, read_info, write_info
 
 CONTENT = b"weights " * 1000
@@ -144,7 +145,8 @@ def test_pins_are_whole():
     files = [file for package in pins.PACKAGES for file in package.files]
     assert all(len(file.sha256) == 64 and file.size_bytes > 0 for file in files)
     assert all("/" not in file.target for file in files)
-    assert len({file.target for file in files}) == len(files)
+    for package in pins.PACKAGES:
+        assert len({file.target for file in package.files}) == len(package.files)
     assert all("==" in package.requirement for package in pins.PACKAGES)
 
 
@@ -152,3 +154,27 @@ def test_pins_are_whole():
 def test_a_damaged_description_is_no_description(tmp_path: Path, raw: str):
     (tmp_path / INFO_FILE).write_text(raw, errors="surrogateescape")
     assert read_info(tmp_path / INFO_FILE) is None
+
+
+@pytest.mark.parametrize(("setting", "there"), [("embedded", True), ("off", False)])
+def test_the_command_gets_what_is_not_switched_off(shelf: Path, tmp_path: Path, setting: str, there: bool) -> None:
+    publish(shelf)
+    assert main(["--config", str(configured(tmp_path, detector=setting)), "models", "fetch"]) == 0
+    assert (tmp_path / "state" / "models" / "embedded" / "tiny").is_dir() is there
+
+
+def test_the_command_gets_models_of_a_hub_too(
+    shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the settings, and a daemon that lacks it, say: ``lakewatchd models fetch``."""
+    publish(shelf)
+    monkeypatch.setattr(hub, "WORKER", "tests.unit.models_fake_worker")
+    assert main(["--config", str(configured(tmp_path, text="org/encoder")), "models", "fetch"]) == 0
+    assert hub.recall(Role.TEXT, "org/encoder", tmp_path / "state" / "models") is not None
+
+
+def configured(tmp_path: Path, **models: str) -> Path:
+    path = tmp_path / "lakewatchd.toml"
+    lines = [f'{role} = "{setting}"' for role, setting in models.items()]
+    path.write_text(f'[daemon]\nstate_dir = "{tmp_path}/state"\n[models]\n' + "\n".join(lines) + "\n")
+    return path

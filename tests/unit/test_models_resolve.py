@@ -61,7 +61,7 @@ def test_nothing_fetched_is_a_problem_for_each_role_and_no_crash(tmp_path: Path)
 def test_without_torch_the_detector_still_serves(models: Path, everything_installed: set[str]):
     everything_installed |= {"torch"}
     resolved = resolve(ModelConfig(), models)
-    assert set(resolved.specs) == {Role.DETECTOR}
+    assert set(resolved.specs) == {Role.DETECTOR, Role.SPEECH, Role.OCR}
     assert [(problem.role, problem.hint) for problem in resolved.problems] == [
         (Role.IMAGE_TEXT, "pip install 'lakewatchd[clip]'"),
         (Role.TEXT, "pip install 'lakewatchd[clip]'"),
@@ -69,9 +69,30 @@ def test_without_torch_the_detector_still_serves(models: Path, everything_instal
 
 
 def test_off_is_a_choice_and_no_problem(models: Path):
-    resolved = resolve(ModelConfig(detector="off", text="off"), models)
+    resolved = resolve(ModelConfig(detector="off", text="off", speech="off", ocr="off"), models)
     assert set(resolved.specs) == {Role.IMAGE_TEXT}
     assert resolved.problems == ()
+
+
+def test_without_faster_whisper_nothing_is_heard_and_the_extra_is_named(models: Path, everything_installed: set[str]):
+    everything_installed |= {"faster_whisper"}
+    resolved = resolve(ModelConfig(speech="small"), models)
+    assert resolved.info(Role.SPEECH) is None and resolved.info(Role.TEXT) is not None
+    assert [problem.hint for problem in resolved.problems] == ["pip install 'lakewatchd[speech]'"]
+
+
+def test_a_directory_of_a_speech_model(models: Path, tmp_path: Path):
+    path = tmp_path / "whisper"
+    path.mkdir()
+    (path / "model.bin").write_bytes(b"w")
+    (path / "config.json").write_text('{"hidden_size": 3}')
+    (problem,) = resolve(ModelConfig(speech=f"local-dir:{path}"), models).problems
+    assert "not a complete model directory" in problem.message, "a model of something else"
+    (path / "config.json").write_text('{"lang_ids": [50259]}')
+    resolved = resolve(ModelConfig(speech=f"local-dir:{path}"), models)
+    info = resolved.info(Role.SPEECH)
+    assert info is not None and info.name == "whisper" and resolved.problems == ()
+    assert resolved.specs[Role.SPEECH].location == str(path)
 
 
 @pytest.mark.parametrize(
@@ -104,6 +125,16 @@ def test_a_moved_model_is_the_same_model(models: Path, tmp_path: Path):
     second = resolve(ModelConfig(image_text=f"local-dir:{tmp_path}/b"), models).info(Role.IMAGE_TEXT)
     assert first is not None and second is not None
     assert first.transform_config == second.transform_config
+
+
+def test_who_loads_a_detector_is_part_of_what_it_is(models: Path, tmp_path: Path, everything_installed: set[str]):
+    (tmp_path / "own.onnx").write_bytes(b"o")
+    one, other = (
+        resolve(ModelConfig(detector=f"{prefix}{tmp_path}/own.onnx"), models).info(Role.DETECTOR)
+        for prefix in ("", "ultralytics:")
+    )
+    assert one is not None and other is not None and one.name == other.name == "own.onnx"
+    assert one.transform_config != other.transform_config
 
 
 def test_a_hub_model_is_known_once_it_was_learned(models: Path):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from lakewatchd.config import QueueConfig
 from lakewatchd.core.asset import Occurrence, PathKey, Version
+from lakewatchd.queue import seen as seen_module
 from lakewatchd.queue.seen import PAGE_ROWS, SeenStore
 from lakewatchd.queue.store import QueueStore
 from lakewatchd.testing import FakeClock
@@ -53,13 +54,14 @@ _number = st.integers(-(2**80), 2**80) | st.sampled_from([2**63 - 1, 2**63, 2**6
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None)
-@given(st.builds(Version, _number, _number, _number, _number))
+@given(st.builds(Version, _number, _number, _number, _number, etag=st.sampled_from(["", "0cc1-2", "é"])))
 def test_a_version_comes_back_as_stat_said_it(seen: SeenStore, version: Version) -> None:
     seen.forget_root("r")
     seen.record([place("d/x", version)])
     assert seen.get(PathKey("r", "d/x")) == place("d/x", version)
     assert seen.directory("r", "d") == {"x": (version, "aa")}
-    assert seen.by_version("r", version) == place("d/x", version)
+    assert seen.versions("r", ["d/x", "d/y"]) == {"d/x": version}
+    assert seen.by_version("r", version) == (place("d/x", version) if version.inode else None)
     other = Version(version.size_bytes, version.mtime_ns + 1, version.inode, version.device)
     assert seen.by_version("r", other) is None
     assert seen.by_version("s", version) is None
@@ -70,6 +72,21 @@ def test_the_newest_record_of_a_place_wins(seen: SeenStore) -> None:
     assert seen.get(PathKey("r", "x")) == place("x", Version(9, 9, 9, 9), "bb")
     seen.record(gone=[PathKey("r", "x"), PathKey("r", "never")])
     assert seen.get(PathKey("r", "x")) is None
+
+
+def test_many_versions_are_looked_up_by_their_places_and_the_inodes_of_objects_by_nothing(seen: SeenStore) -> None:
+    objects = [
+        place(f"d{number % 7}/{number}\udcff", Version(number, 1, 0, etag="e")) for number in range(PAGE_ROWS + 50)
+    ]
+    seen.record([*objects, place("d0/0", root="s")])
+    asked = [found.key.path for found in objects[::-1]]
+    known = seen.versions("r", ["nothing", *asked, "", "/"])
+    assert known == {found.key.path: found.version for found in objects}
+    assert seen.versions("r", []) == {}
+    plans = seen._db.rows("EXPLAIN QUERY PLAN " + seen_module._WANTED.format("(?, ?)"), (b"d0", b"0", "r"))
+    assert any("SEARCH seen USING PRIMARY KEY" in row[-1] for row in plans)
+    assert seen.by_version("r", objects[0].version) is None
+    assert seen.elsewhere(objects[0].key, objects[1].version) == []
 
 
 def test_under_walks_past_a_page(seen: SeenStore) -> None:

@@ -131,11 +131,11 @@ def spec(key: str, priority: Priority = Priority.FRESH, **rest: Any) -> JobSpec:
 async def test_a_job_is_handled_acked_and_counted(tmp_path: Path) -> None:
     async with house(tmp_path) as h:
         await h.put(spec("a"))
-        assert h.pool.stats().running_fast == 1
+        assert h.pool.stats().running[Lane.FAST] == 1
         await h.end("a", Handled(Done(then=(spec("b", stage="embed"),))))
         assert h.started == ["a", "b"]  # the ack itself wakes the pool
         stats = h.pool.stats()
-        assert (stats.done, stats.rate_per_s, stats.running_fast, stats.unacked) == (1, 0.1, 1, 0)
+        assert (stats.done, stats.rate_per_s, stats.running[Lane.FAST], stats.unacked) == (1, 0.1, 1, 0)
         await h.time.let_pass(20)
         assert h.pool.stats().rate_per_s == 0
 
@@ -190,7 +190,7 @@ async def test_a_video_does_not_delay_photos(tmp_path: Path) -> None:
     async with house(tmp_path) as h:
         await h.put(*(spec(f"film{n}", lane=Lane.HEAVY) for n in range(3)), spec("photo"))
         assert h.started == ["photo", "film0"]
-        assert (h.pool.stats().running_fast, h.pool.stats().running_heavy) == (1, 1)
+        assert [h.pool.stats().running[lane] for lane in (Lane.FAST, Lane.HEAVY)] == [1, 1]
 
 
 async def test_one_slot_runs_even_if_all_are_reserved(tmp_path: Path) -> None:
@@ -319,6 +319,7 @@ async def test_an_away_root_holds_up_no_job_of_another_root(tmp_path: Path) -> N
         await h.time.let_pass(ROOT_AWAY_S - 1)
         assert sorted(tries) == sorted(f"{where}{n}" for where in ("away", "here") for n in range(20))  # once each
         assert (h.states(), h.pool.paused, h.pool.stats().failed) == ({JobState.LATER: 20}, {}, 0)
+        assert {(job.reason, job.message) for job in h.store.pending()} == {("root-away", "unmounted")}
         await h.time.let_pass(10 * ROOT_AWAY_S)
         assert len(tries) <= 20 + 20 * 11
         assert h.store.parked() == []
@@ -440,3 +441,39 @@ async def test_wake_from_another_thread(tmp_path: Path) -> None:
         await asyncio.to_thread(h.pool.wake)
         await quiet()
         assert h.started == ["a"]
+
+
+async def test_what_runs_in_a_slow_lane_makes_way_for_news_and_for_nothing_else(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        slow = JobSpec("index", "film", {}, Priority.ENRICHMENT, Lane.HEAVY)
+        await h.put(slow)
+        (job,) = h.pool._open.values()
+        overtaken = h.pool.overtaken(job)
+        await h.put(slow, JobSpec("index", "film", {}, Priority.BACKFILL))
+        await h.time.let_pass(3)
+        assert not overtaken.is_set(), "a scan that finds it again is no news"
+        await h.put(JobSpec("index", "film", {"news": "nas:film.mp4"}, Priority.BACKFILL))
+        await h.time.let_pass(3)
+        assert overtaken.is_set()
+        await h.end("film", Handled(Done()))
+        assert h.started == ["film", "film"] and h.pool.stats().running[Lane.FAST] == 1, "the news first"
+        await h.end("film", Handled(Done((slow,))))
+        assert h.pool.stats().running[Lane.HEAVY] == 1
+        (job,) = h.pool._open.values()
+        await h.put(JobSpec("index", "film", {}, Priority.ASKED))
+        await h.time.let_pass(worker.PATIENCE_S / 2)
+        assert not h.pool.overtaken(job).is_set(), "it has just made way"
+        await h.time.let_pass(worker.PATIENCE_S)
+        assert h.pool.overtaken(job).is_set()
+
+
+async def test_nothing_is_kept_of_a_job_that_ends_while_news_of_it_is_looked_for(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        await h.put(JobSpec("index", "film", {}, Priority.ENRICHMENT, Lane.HEAVY))
+        (job,) = h.pool._open.values()
+        await h.put(JobSpec("index", "film", {"news": "nas:film.mp4"}, Priority.BACKFILL))
+        await h.time.let_pass(3)
+        assert not h.pool._overtaken
+        overtaken = h.pool.overtaken(job)
+        await h.time.let_pass(3)
+        assert overtaken.is_set(), "who asks later is told all the same"

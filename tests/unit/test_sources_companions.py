@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lakewatchd.core.asset import PathKey
-from lakewatchd.sources.companions import Groups, group_of
+from lakewatchd.core.companions import group_of
+from lakewatchd.sources.companions import Groups
 
 LONG = "Screenshot_20240131-181500_Some very long app name"
 """50 characters: Takeout cuts it."""
@@ -22,6 +23,9 @@ TOGETHER = [
     (f"{LONG[:44]}.jpg", f"{LONG[:44]}.j.json"),
     (f"{LONG[:42]}.jpg", f"{LONG[:42]}.jpg.json", f"{LONG[:42]}.jpg.s.json"),
     ("film.mkv", "film.srt", "film.en.srt", "film.pt-BR.vtt", "film.eng.forced.srt", "film.mkv.srt"),
+    ("GX010123.MP4", "GX010123.THM", "GL010123.LRV"),
+    ("MVI_1.MP4", "MVI_1.THM", "MVI_1.xmp"),
+    (f"{LONG[:47]}(1).jpg", f"{LONG[:46]}(1).json"),
     ("dir.jpg/a.jpg", "dir.jpg/a.xmp"),
     ("\udcff\n.jpg", "\udcff\n.jpg.xmp"),
     (".jpg.xmp", ".jpg.aae"),
@@ -35,6 +39,8 @@ APART = [
     ("a/IMG_1.jpg", "IMG_1.xmp"),
     ("film.one.mkv", "film.two.mkv"),
     ("en.mkv", "film.en.srt"),
+    (f"{LONG} 1 and more.jpg", f"{LONG} 2 and more.jpg"),
+    (f"{LONG[:47]}(1).jpg", f"{LONG[:47]}(2).jpg"),
 ]
 
 

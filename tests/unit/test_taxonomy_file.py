@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lakewatchd.core.asset import Kind
@@ -49,7 +50,7 @@ def test_a_good_file_says_what_it_means(tmp_path: Path) -> None:
     assert taxonomy.categories[0].about == ("pets",)
     assert taxonomy.templates.picture == "a drawing of {}"
     assert taxonomy.fallback.of(Kind.IMAGE) == "fotos"
-    assert taxonomy.fallback.of(Kind.TABLE) == "tables"
+    assert taxonomy.fallback.of(Kind.TABLE) == "unsorted"
 
 
 def test_the_shipped_file_is_right_and_of_a_useful_size() -> None:
@@ -129,12 +130,15 @@ def test_the_objects_are_those_of_coco() -> None:
     assert len(OBJECTS) == len(set(OBJECTS)) == 80
 
 
+@example("a\xa0b")
+@example("a\u2028b")
 @given(st.text(max_size=80))
 def test_a_name_without_fault_can_be_a_folder(name: str) -> None:
     if name_fault(name) is None:
         raw = name.encode()
         assert 0 < len(raw) <= MAX_NAME_BYTES
-        assert b"/" not in raw and b"\0" not in raw and name not in (".", "..") and name.isprintable() | (" " in name)
+        assert b"/" not in raw and b"\0" not in raw and name not in (".", "..")
+        assert all(char.isprintable() or unicodedata.category(char) == "Zs" for char in name)
         assert name[0] not in "+-"
 
 

@@ -15,11 +15,11 @@ from lakewatchd.config import RootConfig, ViewConfig
 from lakewatchd.core.asset import AssetId, Kind, PathKey, Version
 from lakewatchd.errors import Busy, ConfigError, LakeDamaged
 from lakewatchd.lake.rows import GoldRow, OccurrenceRow, Presence
-from lakewatchd.views import mount
-from lakewatchd.views.catalog import Asset, File
-from lakewatchd.views.follow import Follower
-from lakewatchd.views.inodes import ROOT, Inodes
-from lakewatchd.views.originals import Originals, is_local, open_below
+from lakewatchd.views.mounted import mountpoint
+from lakewatchd.views.mounted.catalog import Asset, File
+from lakewatchd.views.mounted.follow import Follower
+from lakewatchd.views.mounted.inodes import ROOT, Inodes
+from lakewatchd.views.mounted.originals import Originals, is_local, open_below
 
 MOUNTS = """\
 22 1 8:1 / / rw - ext4 /dev/sda1 rw
@@ -37,6 +37,19 @@ MOUNTS = """\
 )  # fmt: skip
 def test_local_means_everything_below_too(path: str, local: bool) -> None:
     assert is_local(Path(path), MOUNTS) is local
+
+
+def test_a_root_lies_where_its_link_leads(tmp_path: Path) -> None:
+    for name in ("nas", "disk"):
+        (tmp_path / name / "photos").mkdir(parents=True)
+    (tmp_path / "hop").symlink_to("nas")
+    (tmp_path / "far").symlink_to(tmp_path / "hop" / "photos")
+    (tmp_path / "near").symlink_to("disk/../disk/photos")
+    (tmp_path / "ring").symlink_to("ring")
+    mounts = f"1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 0:50 / {tmp_path}/nas rw - nfs4 server:/ rw\n"
+    found = {name: is_local(tmp_path / name, mounts) for name in ("far", "near", "disk", "nas")}
+    assert found == {"far": False, "near": True, "disk": True, "nas": False}
+    is_local(tmp_path / "ring", mounts)  # ends
 
 
 def test_open_below_follows_no_link_and_no_dots(tmp_path: Path) -> None:
@@ -60,12 +73,18 @@ async def test_storage_that_does_not_answer_is_an_error_and_leaks_nothing(tmp_pa
         return os.open(tmp_path / "a", os.O_RDONLY)
 
     with pytest.raises(TimeoutError):
-        await originals._do("nas", slow, os.close)
+        await originals.do("nas", slow, os.close)
     gate.set()
     await asyncio.to_thread(originals.close_threads)  # the late answer has come ...
     await asyncio.sleep(0)  # ... and the loop has thrown it away
     await asyncio.sleep(0)
     assert len(os.listdir("/proc/self/fd")) <= before
+
+
+def test_a_device_that_is_there_and_cannot_be_opened_is_told(tmp_path: Path) -> None:
+    """As where a container has the node and the machine has not the module."""
+    with pytest.raises(ConfigError, match="cannot be used: Is a directory"):
+        mountpoint.prepare(ViewConfig(mountpoint=tmp_path), [], device=tmp_path)
 
 
 @pytest.mark.parametrize("place", ["root", "root/inside", "."])
@@ -74,7 +93,7 @@ def test_a_view_inside_of_a_root_would_show_itself(tmp_path: Path, place: str) -
     if not os.access("/dev/fuse", os.R_OK | os.W_OK):
         pytest.skip("/dev/fuse is missing: it is refused first")
     with pytest.raises(ConfigError, match="in one another"):
-        mount.prepare(ViewConfig(mountpoint=tmp_path / place), [RootConfig("r", tmp_path / "root")])
+        mountpoint.prepare(ViewConfig(mountpoint=tmp_path / place), [RootConfig("r", tmp_path / "root")])
 
 
 def test_inodes_are_unique_even_if_the_hash_is_not() -> None:
@@ -120,7 +139,7 @@ class Script:
 
 
 def shown(follower: Follower) -> set[bytes]:
-    return {name for name, _ in follower.tree.entries((b"by-root", b"r"))}
+    return {name for name, _ in follower.index.entries((b"by-root", b"r"))}
 
 
 async def test_what_a_full_answer_does_not_name_is_no_more() -> None:

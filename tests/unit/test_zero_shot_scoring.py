@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from lakewatchd.core.asset import Detected, Kind
 from lakewatchd.stages.likeness import EMBEDDED
+from lakewatchd.stages.teaching import Learned, School
 from lakewatchd.stages.zero_shot import MAX_TAGS, Evidence, Scorer, Verdict, prompts
 from lakewatchd.taxonomy import Category, Fallback, TagRule, Taxonomy, parse
 
@@ -93,7 +95,7 @@ def test_a_picture_of_nothing_says_nothing(scorer: Scorer) -> None:
     doubtful = like("a photo of a texture", strength=1.5) + 0.7 * like("a photo of a cat")
     for vector in (like(), like("a photo of something"), doubtful / np.linalg.norm(doubtful)):
         verdict = scorer.score(Evidence(Kind.IMAGE, image_vectors=(vector,)))
-        assert verdict == Verdict((), "photos", 0.0)
+        assert verdict == Verdict((), "unsorted", 0.0)
 
 
 def test_a_category_can_fit_where_no_tag_does(scorer: Scorer) -> None:
@@ -109,12 +111,12 @@ def test_a_text_says_what_it_is_about(scorer: Scorer) -> None:
 
 def test_one_stray_passage_does_not_make_a_topic(scorer: Scorer) -> None:
     passages = (like("chess"), *(like(seed=seed) for seed in range(1, 20)))
-    assert scorer.score(Evidence(Kind.DOCUMENT, passage_vectors=passages)).category == "documents"
+    assert scorer.score(Evidence(Kind.DOCUMENT, passage_vectors=passages)).category == "unsorted"
 
 
 def test_pictures_inside_a_document_do_not_speak_for_it(scorer: Scorer) -> None:
     verdict = scorer.score(Evidence(Kind.DOCUMENT, image_vectors=(like("a photo of a cat"),)))
-    assert verdict == Verdict((), "documents", 0.0)
+    assert verdict == Verdict((), "unsorted", 0.0)
 
 
 @pytest.mark.parametrize(("score", "said"), [(0.3, []), (0.65, []), (0.8, ["dog"]), (0.95, ["dog"])])
@@ -234,17 +236,38 @@ def test_words_of_the_name_are_whole_words(name: str, said: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("folder", "said"),
+    [
+        ("Camera", []),
+        ("Camera Roll", []),
+        ("camera_uploads", []),
+        ("my camera collection", ["camera"]),
+        ("Phone", []),
+        ("old phones", []),
+    ],
+)
+def test_where_files_come_from_is_not_what_they_show(folder: str, said: list[str]) -> None:
+    rules = Taxonomy((Category("things", (TagRule("camera"), TagRule("phone"))),))
+    verdict = Scorer(rules, None, None).score(Evidence(Kind.IMAGE, "image/jpeg", folders=("DCIM", folder)))
+    assert names(verdict) == said
+
+
+@pytest.mark.parametrize(
     ("evidence", "said"),
     [
         (Evidence(Kind.IMAGE, "image/png", width=1920, height=1080), ["screenshot"]),
         (Evidence(Kind.IMAGE, "image/png", width=1170, height=2532), ["screenshot"]),
         (Evidence(Kind.IMAGE, "image/png", width=1920, height=1081), []),
         (Evidence(Kind.IMAGE, "image/jpeg", width=1920, height=1080), []),
-        (Evidence(Kind.IMAGE, "image/png", width=1920, height=1080, has_camera=True), []),
+        (Evidence(Kind.IMAGE, "image/png", width=1920, height=1080, camera="Leica"), []),
+        (Evidence(Kind.IMAGE, "image/png", width=700, height=333, software="gnome-screenshot"), ["screenshot"]),
+        (Evidence(Kind.IMAGE, "image/heic", width=700, height=333, software="17.1 Screenshot"), ["screenshot"]),
+        (Evidence(Kind.IMAGE, "image/jpeg", width=700, height=333, camera="Leica", software="Screenshot"), []),
+        (Evidence(Kind.IMAGE, "image/png", width=700, height=333, software="Adobe Photoshop 25.0"), []),
         (Evidence(Kind.IMAGE, "image/png"), []),
-        (Evidence(Kind.IMAGE, "image/jpeg", width=9000, height=2000, has_camera=True), ["panorama"]),
+        (Evidence(Kind.IMAGE, "image/jpeg", width=9000, height=2000, camera="Leica"), ["panorama"]),
         (Evidence(Kind.IMAGE, "image/jpeg", width=9000, height=2000), []),
-        (Evidence(Kind.IMAGE, "image/jpeg", width=9000, height=0, has_camera=True), []),
+        (Evidence(Kind.IMAGE, "image/jpeg", width=9000, height=0, camera="Leica"), []),
     ],
 )
 def test_frames(evidence: Evidence, said: list[str]) -> None:
@@ -303,7 +326,10 @@ def test_whatever_comes_the_verdict_is_sane(
     score: float,
     size: tuple[int | None, int | None],
 ) -> None:
-    evidence = Evidence(kind, "image/png", name, *size, tuple(images), tuple(passages), saw("cat", score), True)
+    vectors, texts = tuple(images), tuple(passages)
+    evidence = Evidence(
+        kind, "image/png", name, *size, vectors, texts, saw("cat", score), name, (name, "cat"), name, detected=True
+    )
     scorer = Scorer(TAXONOMY, axes(), axes())
     verdict = scorer.score(evidence)
     assert verdict == scorer.score(evidence)
@@ -312,3 +338,37 @@ def test_whatever_comes_the_verdict_is_sane(
     assert len(set(names(verdict))) == len(verdict.tags)
     assert 0 <= verdict.category_score <= 1
     assert (verdict.category_score == 0) == (verdict.category == Fallback().of(kind))
+
+
+@pytest.mark.parametrize("is_taught", [False, True])
+@given(seed=st.integers(0, 2**32), order=st.randoms(use_true_random=False))
+@settings(max_examples=15)
+def test_one_and_many_and_any_order_are_judged_alike(is_taught: bool, seed: int, order: Random) -> None:
+    rng = np.random.default_rng(seed)
+    school = School(*(Learned(("dog", "grandpa"), axes()[0], axes()[3:5] * 4.0) for _ in range(2 * is_taught)))
+    scorer = Scorer(TAXONOMY, axes(0.2), axes(), school=school)
+    all_evidence = [anything(rng) for _ in range(40)]
+    verdicts = scorer.score_many(all_evidence)
+    assert [scorer.score(evidence) for evidence in all_evidence] == verdicts
+    shuffled = order.sample(range(40), 40)
+    assert scorer.score_many([all_evidence[at] for at in shuffled]) == [verdicts[at] for at in shuffled]
+    assert any(verdict.tags for verdict in verdicts)
+
+
+def anything(rng: np.random.Generator) -> Evidence:
+    def some(strength: float) -> tuple[Vectors, ...]:
+        chosen = (rng.choice(PROMPTS, 2) for _ in range(rng.integers(3)))
+        return tuple(like(*texts, strength=strength, seed=int(rng.integers(99))) for texts in chosen)
+
+    objects = [saw(str(rng.choice((*ANIMALS, "clock", "tie"))), rng.uniform(0.3, 1.0)) for _ in range(rng.integers(4))]
+    return Evidence(
+        list(Kind)[rng.integers(len(Kind))],
+        "image/png",
+        f"{rng.choice(['IMG', 'dog', 'invoice'])}_{rng.integers(9)}.png",
+        *(1920, 1080),
+        *(some(rng.uniform(0.05, 1.5)), some(rng.uniform(0.05, 1.5))),
+        tuple(box for boxes in objects for box in boxes),
+        folders=(str(rng.choice(["cat", "2021"])),),
+        camera=str(rng.choice(["", "Maker"])),
+        detected=bool(rng.integers(2)),
+    )
