@@ -2,6 +2,7 @@
 """What the lake costs: commits against table size, fsync, pauses for maintenance, what a view pays per change.
 
     bench/lake.py [--rows 1000 50000] [--view-rows 100000] [--dir DIR]
+    python -m bench.lake --uri s3 [--rows 10000]     a lake in a bucket of two servers, beside one in a directory
 
 Takes a minute or two; needs about 1 GB below --dir. Medians; ms unless a line says otherwise.
 """
@@ -9,18 +10,23 @@ Takes a minute or two; needs about 1 GB below --dir. Medians; ms unless a line s
 import argparse
 import asyncio
 import contextlib
+import dataclasses
 import datetime as dt
 import random
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lakewatchd.buckets.access import Credentials
 from lakewatchd.config import LakeConfig
 from lakewatchd.core.asset import Kind, PathKey, Tag, Version
 from lakewatchd.lake import schema
+from lakewatchd.lake.bucket import BucketFiles
+from lakewatchd.lake.files import Directory, Files
+from lakewatchd.lake.finder import Finder, Words
 from lakewatchd.lake.maintain import Maintenance
 from lakewatchd.lake.reader import LakeReader
 from lakewatchd.lake.rows import AssetRow, Batch, GoldRow, OccurrenceRow, Presence, SpanRow
@@ -148,13 +154,97 @@ async def bench_view(base: Path, rows: int) -> None:
     print(f"occurrences of one asset {1000 * by_key:.1f} ms")
 
 
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """Of one lake, in ms but for ``optimize_s``."""
+
+    opened: float
+    one: float
+    many: float
+    by_key: float
+    by_words: float
+    look: float
+    """A reader that knows all asks for what is new."""
+    change: float
+    optimize_s: float
+
+
+async def costs(files: Callable[[], Files], thumbnails: Path, rows: int) -> Costs:
+    config = LakeConfig(commit_s=0.0, optimize_commits=1_000_000)
+    async with serving(await LakeWriter.open(files(), thumbnails, DIMS, config)) as writer:
+        await fill(writer, 0, rows)
+        start = time.perf_counter()
+        await writer.optimize()
+        optimize_s = time.perf_counter() - start
+        one = await median_commit_ms(writer, rows, 1, 9)
+        many = await median_commit_ms(writer, rows, 512, 5)
+        reader, finder = LakeReader(files()), Finder(files())
+        changes = await reader.changes_since(0)
+        by_key = await median_ms(lambda: reader.occurrences_of_many([f"{RNG.randrange(rows):064x}"]), 15)
+        by_words = await median_ms(lambda: finder.words(Words(any=(RNG.choice(WORDS),)), 10), 15)
+        look = await median_ms(lambda: reader.changes_since(changes.revision), 15)
+        took = []
+        for number in range(5):
+            await writer.submit(asset_batch(number))
+            start = time.perf_counter()
+            changes = await reader.changes_since(changes.revision)
+            took.append(1000 * (time.perf_counter() - start))
+        reader.close()
+        finder.close()
+    start = time.perf_counter()
+    await (await LakeWriter.open(files(), thumbnails, DIMS, config)).close()
+    opened = 1000 * (time.perf_counter() - start)
+    return Costs(opened, one, many, by_key, by_words, look, statistics.median(took), optimize_s)
+
+
+async def median_ms(ask: Callable[[], Awaitable[object]], times: int) -> float:
+    took = []
+    for _ in range(times):
+        start = time.perf_counter()
+        await ask()
+        took.append(1000 * (time.perf_counter() - start))
+    return statistics.median(took)
+
+
+async def bench_bucket(base: Path, rows: int) -> None:
+    """In turns, three of each; the table has medians over them and multiples of the directory's."""
+    from tests.servers import juicefs_gateway, seaweedfs
+
+    found: dict[str, list[Costs]] = {"directory": [], "SeaweedFS": [], "JuiceFS gateway": []}
+    with seaweedfs(base / "weed") as weed, juicefs_gateway(base / "juicefs") as gateway:
+        servers = {"SeaweedFS": weed, "JuiceFS gateway": gateway}
+        for server in servers.values():
+            server.make_bucket("lakes")
+        for turn in range(3):
+            for name, costs_of in found.items():
+                place = base / f"{turn} {name}"
+                place.mkdir()
+
+                def files(name: str = name, place: Path = place) -> Files:
+                    if name not in servers:
+                        return Directory(place / "lake")
+                    server, uri = servers[name], f"s3://lakes/{place.name.replace(' ', '-')}"
+                    keys = Credentials(server.access_key, server.secret_key)
+                    return BucketFiles(LakeConfig(uri=uri, endpoint=server.endpoint), keys, place / "lake")
+
+                costs_of.append(await costs(files, place / "t.db", rows))
+    print(f"\na lake of {rows}, ms\n  {'':24}" + "".join(f" | {name:>22}" for name in found))
+    for item in dataclasses.fields(Costs):
+        medians = [statistics.median(getattr(one, item.name) for one in turns) for turns in found.values()]
+        print(f"  {item.name:24}" + "".join(f" | {value:13.1f} ({value / medians[0]:4.1f}x)" for value in medians))
+
+
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000, 50_000])
     parser.add_argument("--view-rows", type=int, default=100_000)
+    parser.add_argument("--uri", choices=("s3",), help="a lake in a bucket instead")
     parser.add_argument("--dir", type=Path, help="where to work; default: the system's temporary directory")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=args.dir) as base:
+        if args.uri:
+            await bench_bucket(Path(base), min(args.rows[-1], 10_000))
+            return
         await bench_commits(Path(base), args.rows)
         await bench_pause(Path(base), max(args.rows))
         await bench_view(Path(base), args.view_rows)
