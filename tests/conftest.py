@@ -1,6 +1,8 @@
 """What every test may use. Model fixtures come from ``fixtures_models`` where that file exists, servers from
 ``servers``."""
 
+import gc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,15 @@ if (Path(__file__).parent / "fixtures_models.py").exists():
 # Other work on the machine must not fail a property test: only its statement may. The test timeout still holds.
 settings.register_profile("lakewatchd", deadline=None, print_blob=True)
 settings.load_profile("lakewatchd")
+
+
+@pytest.fixture(autouse=True)
+def _what_stays_open_is_told_here() -> Iterator[None]:
+    """What a test left open is found by the collector of garbage: at that test's end, and not in another test's middle.
+    What was there before is frozen, so that this takes a moment only."""
+    gc.freeze()
+    yield
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import io
 import itertools
@@ -312,19 +313,24 @@ async def test_a_flood_that_nobody_waits_for_is_bounded(broker: Broker) -> None:
 
 async def test_a_broker_that_speaks_nonsense() -> None:
     """Whatever it sends, the way says that it has no connection, and tries again."""
-    calls = 0
+    calls, talking = 0, 0
     connack = b"\x20\x03\x00\x00\x00"
     nonsense = [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\xff" * 100, b"\x20\x02\x00", b"\x20\xff\xff\xff\xff\xff",
                 b"\x20\x03\x00\x87\x00", connack + b"\x90\x04\x00\x01\x00\x87", connack + b"\x32\xff\xff\xff\x7f",
                 connack + b"\x90\x02\x00\x01", connack + b"\x90\x04\x00\x01\x00\x01\x32\x01\xff"]  # fmt: skip
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal calls
+        nonlocal calls, talking
         calls += 1
-        await reader.read(100)
-        writer.write(nonsense[calls % len(nonsense)])
-        await writer.drain()
-        writer.close()
+        talking += 1
+        with contextlib.suppress(ConnectionError):
+            await reader.read(100)
+            writer.write(nonsense[calls % len(nonsense)])
+            await writer.drain()
+        with contextlib.suppress(ConnectionError):
+            writer.close()
+            await writer.wait_closed()
+        talking -= 1
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     async with server:
@@ -332,6 +338,7 @@ async def test_a_broker_that_speaks_nonsense() -> None:
         async with alive(way := by_mqtt(Broker((), Path(), lambda: True, port=port), Follower())):
             await until(lambda: calls > 2 * len(nonsense))
             assert not way.state.received
+        await until(lambda: not talking)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

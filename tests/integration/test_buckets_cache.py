@@ -206,13 +206,13 @@ def test_a_bucket_that_just_failed_is_left_alone_for_a_moment(desk: Desk, monkey
 def test_after_a_failure_an_object_that_is_gone_says_nothing_against_its_bucket(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lakewatchd.buckets.line.BREAK_S", 0.0)
     objects, gone, there = desk.objects(), desk.put("gone", MB), desk.put("there", MB)
     with objects.open(gone) as one, objects.open(there) as other:
         desk.bucket.is_away = True
         with pytest.raises(errors.RootAway):
             one.pread(10, 0)
         desk.bucket.is_away = False
+        monkeypatch.setattr("lakewatchd.buckets.line.time.monotonic", lambda: 1e12)  # the break is over
         del desk.bucket.objects["gone"]
         with pytest.raises(FileNotFoundError):
             one.pread(10, 0)
