@@ -73,7 +73,7 @@ class Insider:
 
 
 class Accounts:
-    """``latest`` holds the last audit of each root. One audit runs at a time."""
+    """``latest`` holds the last audit of each root. One audit or check runs at a time."""
 
     def __init__(self, daemon: Daemon) -> None:
         self.latest: dict[str, RootAudit] = {}
@@ -92,15 +92,17 @@ class Accounts:
                 last = source.status.last_scan
                 if last is None or not last.is_finished or self._checked.get(name) == last.started_at:
                     continue
-                if (await self._daemon.queue_thread(self._daemon.queue.counts)).pending:
-                    continue
-                try:
-                    found_gaps = await self._check(name, source)
-                    if not found_gaps or name in self._mended:
-                        self._checked[name] = last.started_at  # what is still wrong waits for the next rescan
-                    self._mended = self._mended ^ {name} if found_gaps else self._mended - {name}
-                except LakewatchError as exc:  # the lake is busy, the disk full: it can wait
-                    _log.warning("the check of root %s was put off: %s", name, exc.message, extra={"root": name})
+                async with self._lock:  # or what was counted before an audit would replace what that has found
+                    if (await self._daemon.queue_thread(self._daemon.queue.counts)).pending:
+                        continue
+                    try:
+                        found_gaps = await self._check(name, source)
+                    except LakewatchError as exc:  # the lake is busy, the disk full: it can wait
+                        _log.warning("the check of root %s was put off: %s", name, exc.message, extra={"root": name})
+                        continue
+                if not found_gaps or name in self._mended:
+                    self._checked[name] = last.started_at  # what is still wrong waits for the next rescan
+                self._mended = self._mended ^ {name} if found_gaps else self._mended - {name}
 
     async def audit(self, names: Sequence[str], limit: int, *, orphans: bool) -> AuditListing:
         """File by file. What is found to be wrong is queued. ``orphans`` looks for assets without a place too."""
@@ -153,7 +155,8 @@ class Accounts:
         return len(jobs)
 
     async def _check(self, name: str, source: Source) -> bool:
-        """The cheap form: two counts, and file by file only where they do not agree. Whether gaps were queued."""
+        """The cheap form: two counts, and file by file only where they do not agree. Whether gaps were queued. Under
+        the lock."""
         daemon, census = self._daemon, Census(self._daemon.reader)
         seen = await daemon.queue_thread(daemon.queue.seen.count, name)
         held, (places, told) = await census.count(name), await census.count_all()
@@ -161,8 +164,7 @@ class Accounts:
         if seen == held and (places == told or sums == self._explained):
             self.latest[name] = _counted(name, seen, source)
             return False
-        async with self._lock:
-            audit, _ = await self._audit_root(name, SHOWN)
+        audit, _ = await self._audit_root(name, SHOWN)
         if not audit.gap_count and not audit.problem:
             self._explained = sums  # parked before they were published, say: no reason to look again each hour
         return audit.gap_count > 0

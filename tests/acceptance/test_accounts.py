@@ -45,6 +45,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveDaemon]:
 @pytest.fixture(autouse=True)
 def as_it_was(daemon: LiveDaemon) -> Iterator[None]:
     yield
+    daemon.run("queue", "resume")  # a test that failed may have left it paused
     daemon.wait_idle()
     assert audit(daemon)["roots"][0]["counts"] == COUNTS
 

@@ -154,8 +154,9 @@ async def test_an_unmounted_root_pauses_and_comes_back(
         await source.wait_caught_up()
         base.rename(base.parent / "aside")
         base.mkdir()  # the bare mount point
-        await until(lambda: source.status.state is RootState.AWAY)
-        assert source.status.hint == f"mount {base} again", "the operator sees it in `lakewatchd status`"
+        # Seen in between, it did not exist. The operator sees the hint in `lakewatchd status`
+        await until(lambda: source.status.hint == f"mount {base} again")
+        assert source.status.state is RootState.AWAY
         for call in (source.look("a.jpg"), source.request_scan(), source.wait_caught_up()):
             with pytest.raises(RootAway):
                 await call
@@ -167,7 +168,7 @@ async def test_an_unmounted_root_pauses_and_comes_back(
         assert set(lake.files) == {"a.jpg", "d/b.jpg", "meanwhile.jpg"}
         assert all(event.change is not Change.REMOVED for event in lake.events)
     told = [line for line in caplog.messages if "root is" in line]
-    assert "away" in told[0] and f"mount {base}" in told[0] and "there again" in told[-1]
+    assert "away" in told[0] and any(f"mount {base} again" in line for line in told) and "there again" in told[-1]
 
 
 async def test_a_root_that_vanishes_during_a_scan_says_so_once(base: Path, lake: Lake) -> None:
