@@ -29,8 +29,8 @@ SECRET = b"What lies outside of the root must never be read.\n"
 LIVE_S = 3.0
 """How long files are changed under the daemon's hands."""
 MAX_GROWTH_MB = 800
-"""Of the daemon over the whole corpus: libraries it loads late, the lake's buffers, the largest documents as text. A bomb
-that went off would take gigabytes."""
+"""Of the daemon over the whole corpus: libraries it loads late, the lake's buffers, the largest documents as text. A
+bomb that went off would take gigabytes."""
 _LOG_LINE = re.compile(r"(\d{4}-\d\d-\d\d [\d:]{8},\d{3} (DEBUG|INFO|WARNING|ERROR) |    \| )[^\x00-\x1f\x7f-\x9f]*")
 
 
