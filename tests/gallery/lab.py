@@ -124,9 +124,6 @@ class Visit:
     def _said(self, message: ConsoleMessage) -> None:
         is_missing_thumb = "/thumb" in (message.location or {}).get("url", "") and "404" in message.text
         if message.type == "error" and not is_missing_thumb and not any(part in message.text for part in self.allowed):
-            # Tests beside this one make network interfaces; what is asserted was loaded all the same
-            if "ERR_NETWORK_CHANGED" in message.text:
-                return
             self.troubles.append(f"console: {message.text}")
 
 
