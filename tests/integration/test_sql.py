@@ -81,6 +81,12 @@ async def test_tables_of_the_lake_and_of_files_answer_together(config: Config) -
     assert batches[0].to_pylist() == [{"path": "paid.csv", "who": "Ann", "amount": 12.5, "n": 13}]
 
 
+async def test_gold_is_asked_by_the_words_that_people_use(config: Config) -> None:
+    told = "SELECT DISTINCT captured_at = dated_at, place = trim(concat(city, ', ', country), ', ') FROM gold"
+    assert await ask(config, told) == [(True, True)]
+    assert await ask(config, "SELECT count(*) FROM gold WHERE place LIKE '%, %'") == [(0,)], "not a comma alone"
+
+
 async def test_a_table_is_named_by_its_path_whatever_its_format(config: Config) -> None:
     """And by a short, a whole and an odd one."""
     names = ("nas:paid.csv", "paid.csv.gz", "paid.json", "paid.jsonl", "paid.parquet")

@@ -22,6 +22,7 @@ from lakewatchd.views.search.condition import MAX_CHARS, Condition, check
         ("date between '2019' and '2020-06'",
          "(dated_at BETWEEN timestamp '2019-01-01 00:00:00' AND timestamp '2020-06-01 00:00:00')"),
         ("path LIKE '%.png' and size<5e6", "(best_path LIKE '%.png') AND (size_bytes < 5e6)"),
+        ("place like '%Oslo%'", "(btrim(concat(city, ', ', country), ', ') LIKE '%Oslo%')"),
         ("title = 'Anna''s; DROP TABLE x --'", "(title = 'Anna''s; DROP TABLE x --')"),
         ("array_has(tags, 'dog') OR year = 2019",
          "(array_has ( tag_names , 'dog' ) OR date_part('year', dated_at) = 2019)"),

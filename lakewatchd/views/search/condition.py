@@ -26,6 +26,7 @@ COLUMNS: Mapping[str, str] = {
         "duplicate_group", "is_representative", "tag_names")},
     "tags": "tag_names", "captured_at": "dated_at", "date": "dated_at", "path": "best_path", "root": "best_root",
     "name": "best_path", "size": "size_bytes", "duration": "duration_s", "lat": "latitude", "lon": "longitude",
+    "place": "btrim(concat(city, ', ', country), ', ')",
     "year": "date_part('year', dated_at)", "month": "date_part('month', dated_at)", "day": "date_part('day', dated_at)",
 }  # fmt: skip
 """What may be written, and what it is in gold."""

@@ -23,6 +23,8 @@ from lakewatchd.views.sql.shapes import name, text
 LAKE = (GOLD, ASSETS, SPANS, OCCURRENCES, LINEAGE, WORDS)
 SHORT = {"gold": GOLD, "assets": ASSETS, "spans": SPANS, "occurrences": OCCURRENCES}
 """Short names; such a view leaves out what is for machines."""
+_SAID = {GOLD: {"captured_at": "dated_at", "place": "trim(concat(city, ', ', country), ', ')"}}
+"""More columns of such a view: what people call what stands in others."""
 _FOR_MACHINES = frozenset(("vector", "image_vector", "text_vector", "signature", "phash", "revision", "tag_names"))
 TABLES = """
 CREATE VIEW tables AS
@@ -72,8 +74,9 @@ class Database:
             self._connection.register(spec.name, found or pa.table(spec.arrow(Dims(0, 0)).empty_table().to_pydict(),
                                                                    schema=spec.arrow(Dims(0, 0))))  # fmt: skip
         for short, spec in SHORT.items():
-            columns = ", ".join(_told_away(column, away) for column in self._shown(spec))
-            self._connection.execute(f"CREATE VIEW {short} AS SELECT {columns} FROM {spec.name}")
+            columns = [_told_away(column, away) for column in self._shown(spec)]
+            columns += [f"{value} AS {word}" for word, value in _SAID.get(spec, {}).items()]
+            self._connection.execute(f"CREATE VIEW {short} AS SELECT {', '.join(columns)} FROM {spec.name}")
         self._connection.execute(TABLES)
 
     def _shown(self, spec: TableSpec) -> list[str]:
