@@ -194,12 +194,19 @@ def announced(path: Path) -> Iterator[None]:
 
 def absence(path: Path) -> errors.DaemonDown:
     """Why nobody listens on ``path``."""
+    if is_announced(path):
+        return errors.DaemonDown("the daemon is starting, or stopping", "ask again in some seconds")
+    return errors.DaemonDown(f"the daemon is not running (nobody listens on {path})", _DOWN_HINT)
+
+
+def is_announced(path: Path) -> bool:
+    """Whether a daemon that is to listen on ``path``, or did, is alive."""
     with contextlib.suppress(OSError), _announcement(path).open("rb") as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            return errors.DaemonDown("the daemon is starting, or stopping", "ask again in some seconds")
-    return errors.DaemonDown(f"the daemon is not running (nobody listens on {path})", _DOWN_HINT)
+            return True
+    return False
 
 
 def _announcement(path: Path) -> Path:

@@ -25,6 +25,8 @@ examples:
 When the daemon is down, its files are read instead; the exit code is 3 then.
 """
 _REDRAW_S = 1.0
+_STARTING_S = 0.2
+"""How often a daemon that is starting is asked again."""
 
 
 def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -96,17 +98,28 @@ def _watch(settings: Config) -> int:
 
 def _wait(settings: Config) -> int:
     from lakewatchd.cli import backend
-    from lakewatchd.control import ask
+    from lakewatchd.control import ask, is_announced
+    from lakewatchd.errors import DaemonDown
+
+    def idle() -> None:
+        while True:
+            try:
+                ask(settings.socket_path, "wait_idle", timeout_s=None)
+                return
+            except DaemonDown:
+                if not is_announced(settings.socket_path):
+                    raise
+                time.sleep(_STARTING_S)
 
     with progress_bar("waiting") as update:
         most = 1
 
         def look() -> None:
             nonlocal most
-            status = backend.live_status(settings)
+            status = backend.status_or_files(settings)  # it may still be starting
             most = max(most, status.queued)
             update(most - status.queued, most, status.headline)
 
-        backend.meanwhile(lambda: ask(settings.socket_path, "wait_idle", timeout_s=None), look)
+        backend.meanwhile(idle, look)
     print(backend.live_status(settings).headline)
     return 0

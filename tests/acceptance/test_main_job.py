@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from lakewatchd.control import is_announced
 from lakewatchd.lake.compare import compare
 from lakewatchd.testing import WITHOUT_MODELS, LiveDaemon, make_tree, wait_until
 from tests.films import film
@@ -196,8 +197,9 @@ def test_kill_9_costs_a_repeat_and_what_changed_while_it_was_down_is_found(
     (root / "1.txt").write_text(poem(11))
     (root / "2.txt").rename(root / "two.txt")
     (root / "new.jpg").write_bytes(photo(12))
-    alone.start()
-    alone.wait_idle()
+    alone.start(wait=False)
+    wait_until(lambda: is_announced(alone.base / "run" / "control.sock"), 60, "it is on its way")
+    assert alone.run("status", "--wait").returncode == 0, "a daemon that is starting is waited for"
     assert len(gold(alone)) == 18 and {"1.txt", "two.txt", "new.jpg"} < gold(alone).keys()
     assert differences(alone, tmp_path) == []
 
