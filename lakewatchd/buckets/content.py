@@ -211,17 +211,24 @@ class Content:
         with self._changed:
             if run.at == run.stop < run.end and not self.line.is_crowded:
                 self._changed.wait_for(lambda: run.at < run.stop, LINGER_S)
-            return run.at < run.stop and self.readers > 0
+            goes_on = run.at < run.stop and self.readers > 0
+            if not goes_on:  # who wants more while its request is being closed has to begin another
+                self._leave(run)
+            return goes_on
 
     def _give_up(self, run: Run, problem: BaseException | None = None) -> None:
         """Nothing more of it will come. The last that is done for a run."""
         with self._lock:
-            if self._going_on.get(run.stop) is run:
-                del self._going_on[run.stop]
+            self._leave(run)
             flights = [self._flights.pop(block) for block in range(run.at, run.stop)]
         for flight in flights:
             flight.set_exception(problem or errors.RootAway(f"{self.ref.root}: it is not read any more"))
         self.release()
+
+    def _leave(self, run: Run) -> None:
+        """Nobody goes on with it any more. Under the lock."""
+        if self._going_on.get(run.stop) is run:
+            del self._going_on[run.stop]
 
     def _arriving(self, run: range) -> Iterator[tuple[int, memoryview]]:
         """Whole blocks, by one request. What a ``memoryview`` shows is valid until the next."""

@@ -80,11 +80,12 @@ class Scanning:
         return request
 
     async def run_full(self, request: ScanRequest) -> None:
-        heard = self._buffer.removals
+        heard, unwitnessed = self._buffer.removals, self._unwitnessed
         self.last = await self._run(request)
-        self.removals_told = heard  # all that was heard of by then is told, or held, or was never known
+        # All that was heard of by then is told, or held, or was never known; what was told meanwhile stays told.
+        self.removals_told = max(self.removals_told, heard)
         if not self.last.held_back:
-            self._unwitnessed = 0
+            self._unwitnessed -= unwitnessed
         self.full.finish(request, self.last)
 
     async def run_sub(self, request: ScanRequest) -> None:

@@ -271,6 +271,43 @@ async def test_whoever_waits_to_hear_of_a_bucket_hears_when_it_is_not_watched_an
             await source.wait_caught_up()
 
 
+async def test_who_says_that_files_were_deleted_is_not_kept_waiting_by_a_bucket_that_is_not_watched_any_more() -> None:
+    """A reload that stops another root, which hangs, still lists this one for seconds."""
+    bucket, lake = filled(1)
+    async with alive(bucket, lake) as source:
+        await source.wait_caught_up()
+    async with asyncio.timeout(60):
+        with pytest.raises(RootAway):
+            await source.request_scan(accept_removals=True)
+
+
+async def test_what_is_lost_from_a_part_while_all_keys_are_listed_counts_for_the_next_loss() -> None:
+    bucket, lake = filled(20)
+    for number in range(10):
+        bucket.put(f"other/{number}.jpg")
+    async with alive(bucket, lake, watch=FEW) as source:
+        await source.wait_caught_up()
+        has_begun, may_go_on, is_first = threading.Event(), threading.Event(), iter([True])
+
+        def stop_the_first(number: int) -> None:
+            if next(is_first, False):
+                has_begun.set()
+                assert may_go_on.wait(60)
+
+        bucket.on_page = stop_the_first
+        listing = asyncio.create_task(source.request_scan())
+        assert await asyncio.to_thread(has_begun.wait, 60)
+        for number in range(5):
+            bucket.delete(f"trip/{number:04}.jpg")
+        assert (await source.request_scan("trip")).removed == 5
+        may_go_on.set()
+        assert (await listing).held_back == 0
+        for number in range(5):
+            bucket.delete(f"other/{number}.jpg")
+        assert (await source.request_scan("other")).held_back == 5
+        assert len(lake.files) == 25
+
+
 async def test_a_persons_word_is_good_for_now_and_not_for_the_day_the_bucket_is_back() -> None:
     bucket, lake = filled(10)
     async with alive(bucket, lake) as source:

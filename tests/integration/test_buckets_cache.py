@@ -9,12 +9,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_bucket import FakeBucket, content_of
 
 from lakewatchd import errors
-from lakewatchd.buckets import pieces
+from lakewatchd.buckets import content, pieces
 from lakewatchd.buckets.cache import BLOCK_BYTES, ObjectCache, ObjectRef
 from lakewatchd.buckets.client import ObjectChanged
 from lakewatchd.buckets.reader import Objects
@@ -78,6 +79,31 @@ def test_what_one_process_fetched_another_reads_though_the_bucket_is_away(desk: 
         opened.ensure(0, ref.size_bytes)
         assert opened.is_whole and opened.path.read_bytes() == desk.bucket.objects["a"]
     assert len(desk.bucket.requests) == 1
+
+
+def test_who_reads_on_while_a_request_is_being_closed_is_brought_it_by_another(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To close one takes a while, and whoever is as slow as a player of music comes back in just that while."""
+    monkeypatch.setattr(content, "LINGER_S", 0.0)
+    ref, read = desk.put("a", 8 * BLOCK_BYTES), desk.bucket.read
+    is_closing, may_close = threading.Event(), threading.Event()
+
+    def slow_to_close(*args: Any, **said: Any) -> Iterator[bytes]:
+        try:
+            yield from read(*args, **said)
+        finally:
+            is_closing.set()
+            assert may_close.wait(60)
+
+    monkeypatch.setattr(desk.bucket, "read", slow_to_close)
+    with desk.objects().open(ref) as opened:
+        opened._content.want(0, 1, reach=8)[0].result(60)
+        assert is_closing.wait(60)
+        later = opened._content.want(1, 2)[1]
+        may_close.set()
+        later.result(60)
+        assert opened.pread(2 * BLOCK_BYTES, 0) == desk.bucket.objects["a"][: 2 * BLOCK_BYTES]
 
 
 def test_other_content_under_the_same_key_is_never_mixed_in(desk: Desk) -> None:

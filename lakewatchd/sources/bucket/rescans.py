@@ -126,12 +126,13 @@ class Rescans:
                 continue
             self._gap.clear()  # what was lost by now is listed now
             self._told.turn()
+            unwitnessed = self._unwitnessed
             scan = await self._scan(request, FULL)
             if self.last is not None:
                 self._note_untold(scan.untold, self.last.started_at)
             self.last, self._ended_s = scan.summary, self._clock.monotonic()
             if not self.last.held_back:
-                self._unwitnessed = 0
+                self._unwitnessed -= unwitnessed  # of parts that were looked at meanwhile it has judged nothing
             self._full.finish(request, self.last)
 
     async def _run_parts(self) -> None:

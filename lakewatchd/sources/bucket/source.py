@@ -108,6 +108,7 @@ class BucketSource:
         self._health_worker, self._patience_s = Worker(f"{settings.name}-health"), patience_s
         self._health = RootHealth(RootState.STARTING)
         self._decided = asyncio.Event()  # present or away
+        self._is_over = False
         self._poke = asyncio.Event()  # away: look at the health now
         self._doubt = asyncio.Event()  # present: a call failed
         self._on_the_way = Counter[str]()
@@ -168,7 +169,7 @@ class BucketSource:
 
         ``accept_removals`` is a person's word that objects which are missing, even all of them, were deleted.
         """
-        if not accept_removals:
+        if self._is_over or not accept_removals:
             self._require_present()
         request = self._rescans.request(directory, priority, accept_removals)
         self._poke.set()
@@ -265,7 +266,7 @@ class BucketSource:
                     group.create_task(way.run(), name=f"{self.name}-{way.name}")
                 group.create_task(self._live(), name=f"{self.name}-health")
         finally:
-            self._health = RootHealth(RootState.AWAY, "it is not served any more")
+            self._is_over, self._health = True, RootHealth(RootState.AWAY, "it is not served any more")
             self._decided.set()  # who waits to hear how it is hears this
             self._rescans.fail_waiting(self._away_error(self._health))
             self._rescans.close()
