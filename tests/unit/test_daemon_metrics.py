@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from servers import free_ports
 
 from lakewatchd.core.measures import METRICS
 from lakewatchd.core.status import ParkedGroup, QueueLine, RootView, Status, WatchBudget, WayState
@@ -25,12 +26,6 @@ STATUS = Status(
 )
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def scrape(port: int) -> dict[tuple[str, ...], float]:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
         families = text_string_to_metric_families(answer.read().decode())
@@ -38,7 +33,7 @@ def scrape(port: int) -> dict[tuple[str, ...], float]:
 
 
 def test_a_scrape_shows_the_latest_status() -> None:
-    port = free_port()
+    (port,) = free_ports(1)
     with serving(f"127.0.0.1:{port}") as exporter:
         assert scrape(port) == {}, "nothing is known yet, and nothing is made up"
         exporter.latest = STATUS
@@ -60,7 +55,7 @@ def test_a_scrape_shows_the_latest_status() -> None:
 
 
 def test_nobody_listens_afterwards_and_without_an_address() -> None:
-    port = free_port()
+    (port,) = free_ports(1)
     with serving(f"127.0.0.1:{port}"):
         pass
     with serving(""), pytest.raises(OSError):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -18,6 +20,7 @@ from lakewatchd.models import client, hub
 from lakewatchd.models.base import ModelInfo, ModelSpec, Role
 from lakewatchd.models.client import Inference
 from lakewatchd.models.resolve import Problem, Resolved
+from lakewatchd.testing import wait_until
 from tests.unit.models_fake_worker import LETHAL
 
 REPOSITORY = str(Path(__file__).resolve().parents[2])
@@ -38,6 +41,18 @@ async def inference(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 
 def picture(first: int, width: int = 5, height: int = 3) -> Picture:
     return Picture(width, height, bytes([first]) + bytes(width * height * 3 - 1))
+
+
+def inode_of(fd: int) -> tuple[int, int]:
+    status = os.fstat(fd)
+    return status.st_dev, status.st_ino
+
+
+def open_inodes() -> Iterator[tuple[int, int]]:
+    """Of all that this process has open."""
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # that of the listing itself
+            yield inode_of(int(name))
 
 
 async def test_pictures_of_many_sizes_share_a_batch(inference: Inference):
@@ -115,11 +130,11 @@ async def test_status_says_what_is_loaded(inference: Inference):
 async def test_closing_leaves_no_process_and_no_shared_memory(inference: Inference):
     await inference.embed_picture(picture(1))
     (pid,) = inference.pids
-    before = set(os.listdir("/dev/shm"))
+    arenas = {inode_of(group.arena.fd) for group in inference._groups.values()}
+    assert arenas and arenas <= set(open_inodes())
     await inference.close()
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
-    assert set(os.listdir("/dev/shm")) <= before
+    await asyncio.to_thread(wait_until, lambda: not psutil.pid_exists(pid))  # killed, and buried a moment later
+    assert not arenas & set(open_inodes())  # it has no name: what nobody has open is no more
 
 
 async def test_workers_know_the_machine_and_no_secret(inference: Inference, monkeypatch: pytest.MonkeyPatch):

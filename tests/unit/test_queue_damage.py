@@ -27,6 +27,12 @@ def config(tmp_path: Path) -> Config:
     return Config(daemon=DaemonConfig(state_dir=tmp_path))
 
 
+@pytest.fixture(autouse=True)
+def _searched_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine the seconds that a start takes for it may pass before anything was read."""
+    monkeypatch.setattr(repair, "CHECK_S", 250.0)
+
+
 @pytest.fixture
 def filled(config: Config) -> Path:
     """A queue of some hundred pages, closed."""

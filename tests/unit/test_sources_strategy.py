@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -72,11 +73,19 @@ def test_a_silent_canary_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_canary_gives_its_descriptor_back(tmp_path: Path) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    def held() -> int:
+        """Not all that is open: what others of this process open and close meanwhile is no matter of ours."""
+        found = []
+        for name in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(OSError):  # that of the listing itself
+                found.append(os.readlink(f"/proc/self/fd/{name}"))
+        return sum("inotify" in place or place.startswith(str(tmp_path)) for place in found)
+
+    before = held()
     for _ in range(20):
         canary.sing(tmp_path)
         canary.sing(tmp_path / "gone")
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert held() <= before
 
 
 def test_the_budget_and_its_fix() -> None:

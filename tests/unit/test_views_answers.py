@@ -49,6 +49,7 @@ async def test_a_silent_server_is_waited_for_until_the_deadline_and_asked_once()
     for _ in range(3):
         assert "no answer within" in await text_in(room, b"sea")
     assert server.asked == ["sea"]
+    room.deadline_s = 60
     server.is_let.set()
     assert "Nothing was found" in await text_in(room, b"sea")
     assert server.asked == ["sea"]

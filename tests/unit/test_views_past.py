@@ -14,6 +14,7 @@ from lakewatchd.core.asset import Kind, PathKey, Version
 from lakewatchd.lake.past import Moment
 from lakewatchd.lake.reader import Changes
 from lakewatchd.lake.rows import OccurrenceRow, Presence
+from lakewatchd.testing import FakeClock
 from lakewatchd.views.mounted import past
 from lakewatchd.views.mounted.past import AT, KEPT, Past
 
@@ -25,8 +26,9 @@ def occurrence(root: str, path: str, asset: str) -> OccurrenceRow:
 
 
 class Reader:
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: History, name: str) -> None:
         self._history = history
+        self.name = name
         self.parts = 0
 
     async def changes(self, revision: int) -> AsyncIterator[Changes]:
@@ -61,7 +63,7 @@ class History:
 
     def reader(self, moment: Moment) -> Reader:
         self.opened += 1
-        self.readers.append(Reader(self))
+        self.readers.append(Reader(self, moment.name))
         return self.readers[-1]
 
 
@@ -71,7 +73,7 @@ async def names(room: Past, *folder: bytes) -> list[bytes]:
 
 async def test_tags_are_listed_versions_are_named_and_nobody_reads_one_for_that() -> None:
     history = History()
-    room = Past(history)
+    room = Past(history, clock=FakeClock())  # of a list that is five seconds old another is asked for
     assert await names(room) == [b"README.txt", b"3"]
     assert await room.folder((AT, b"4")) is not None
     assert await room.folder((AT, b"5")) is None
@@ -86,6 +88,7 @@ async def test_half_of_what_was_is_never_shown(monkeypatch: pytest.MonkeyPatch) 
         with pytest.raises(OSError, match="temporarily") as refused:
             await names(room, b"1")
         assert refused.value.errno == errno.EAGAIN
+    monkeypatch.setattr(past, "DEADLINE_S", 60.0)  # it is told now, by another thread
     history.is_let.set()
     assert b"by-tag" in await names(room, b"1")
     assert (history.opened, history.closed) == (1, 1)
@@ -99,6 +102,9 @@ async def test_what_nobody_wants_any_more_is_not_read_to_its_end(monkeypatch: py
     for name in (b"0", b"1", b"2"):
         with pytest.raises(OSError, match="temporarily"):
             await names(room, name)
+        while not history.readers or history.readers[-1].name != name.decode():  # noqa: ASYNC110 (by another thread)
+            await asyncio.sleep(0.001)  # what has not begun by the time that nobody wants it never does
+    monkeypatch.setattr(past, "DEADLINE_S", 60.0)
     history.is_let.set()
     await names(room, b"2")
     while history.closed < history.opened:  # noqa: ASYNC110 (by another thread)

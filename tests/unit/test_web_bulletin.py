@@ -45,7 +45,10 @@ async def test_silence_is_told_and_there_is_an_end_to_listeners(monkeypatch: pyt
     monkeypatch.setattr(bulletin_module, "MAX_LISTENERS", 1)
     board = Bulletin(Daemon().ask)
     one = board.listen(0.05)
-    assert [await anext(one), await anext(one)] == ["a", ""]
+    heard = [await anext(one)]
+    while "a" not in heard or heard[-1] != "":  # silence comes before it where asking was slow
+        heard.append(await anext(one))
+    assert heard.count("a") == 1 and set(heard) == {"a", ""}
     with pytest.raises(Full):
         await anext(board.listen(1))
     await one.aclose()  # type: ignore[attr-defined]

@@ -179,6 +179,7 @@ async def test_as_many_wait_as_may_and_nobody_for_ever(monkeypatch: pytest.Monke
             await task
     assert not courier.is_full
     _, answer = await daemon.letters.get()
+    monkeypatch.setattr(courier_module, "ANSWER_S", 60.0)  # this one is answered
     late = asyncio.ensure_future(courier.deliver([("photos", [notice("late")])]))
     answer.set_result({"failed": []})
     letter, answer = await daemon.letters.get()
