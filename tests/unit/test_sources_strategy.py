@@ -78,7 +78,7 @@ def test_the_canary_gives_its_descriptor_back(tmp_path: Path) -> None:
         found = []
         for name in os.listdir("/proc/self/fd"):
             with contextlib.suppress(OSError):  # that of the listing itself
-                found.append(os.readlink(f"/proc/self/fd/{name}"))
+                found.append(str(Path("/proc/self/fd", name).readlink()))
         return sum("inotify" in place or place.startswith(str(tmp_path)) for place in found)
 
     before = held()

@@ -68,7 +68,7 @@ def opened() -> list[str]:
     found = []
     for name in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):  # that of the listing itself
-            found.append(os.readlink(f"/proc/self/fd/{name}"))
+            found.append(str(Path("/proc/self/fd", name).readlink()))
     return found
 
 
