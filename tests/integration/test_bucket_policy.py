@@ -55,7 +55,7 @@ def user(server: S3Server, admin: MinioAdmin) -> Bucket:
 
 
 def listen(bucket: Bucket) -> None:
-    with bucket.stream([("events", event) for event in EVENTS], 10) as answer:
+    with bucket.stream([("events", event) for event in EVENTS], 60) as answer:
         assert next(answer.pieces())
 
 

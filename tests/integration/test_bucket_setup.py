@@ -44,9 +44,10 @@ def write(path: Path, root: BucketConfig) -> list[str]:
 
 @pytest.mark.long
 def test_the_environment_that_is_shown_is_what_a_server_needs(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Take it from the command, start a server with it, apply: a probe sees an event arrive."""
+    monkeypatch.setattr(bucket_checks, "ARRIVE_S", 60.0)
     place, (port,) = tmp_path / "gateway", servers.free_ports(1)
     daemon = LiveDaemon(tmp_path / "daemon", tmp_path / "files")
     daemon.root.mkdir()

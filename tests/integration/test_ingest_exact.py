@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from lakewatchd.core.asset import AssetId, PathKey
+from lakewatchd.core.event import FileEvent
 from lakewatchd.core.job import Again, Done, JobSpec, Priority, Skip
 from lakewatchd.daemon.parts import Daemon
 from lakewatchd.errors import RootAway
@@ -18,6 +19,16 @@ from lakewatchd.testing import make_tree
 from tests.integration.test_stages_histories import built, look_at, run_all
 
 LARGE = b"large" * (SMALL_BYTES // 5 + 40_000)
+
+
+@pytest.fixture(autouse=True)
+def _jobs_are_those_of_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the watcher sees of the test's own changes comes whenever they have settled: one more job in the middle."""
+
+    async def unheard(self: Daemon, events: Sequence[FileEvent]) -> None:
+        pass
+
+    monkeypatch.setattr(Daemon, "emit", unheard)
 
 
 def rewrite(path: Path, content: bytes) -> None:
