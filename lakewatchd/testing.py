@@ -128,7 +128,11 @@ class LiveDaemon:
         )
         log.close()
         if wait:
-            wait_until(self._answers, 120, "the daemon answers")
+            try:
+                wait_until(self._answers, 120, "the daemon answers")
+            except BaseException:
+                self.__exit__()  # nobody else will: it was not entered
+                raise
         return self
 
     def _answers(self) -> bool:

@@ -94,7 +94,8 @@ class Auditor:
     limit: int = 100
     """Gaps to name."""
     _counts: Counter[str] = field(default_factory=Counter)
-    _suspects: dict[PathKey, tuple[Version | None, str]] = field(default_factory=dict)
+    _suspects: dict[PathKey, tuple[Version | None, Occurrence | None]] = field(default_factory=dict)
+    """What lay there at the first look, and what was known of it."""
     _gaps: list[Gap] = field(default_factory=list)
     places: list[PathKey] = field(default_factory=list)
     """Of the gaps: to be looked at."""
@@ -152,7 +153,7 @@ class Auditor:
             if verdict.state is not FileState.GAP:
                 self._counts[verdict.state] += 1
             elif len(self._suspects) < MAX_SUSPECTS:
-                self._suspects[key] = found.disk, verdict.detail
+                self._suspects[key] = found.disk, found.known
             else:
                 self._counts[FileState.GAP] += 1
 
@@ -161,8 +162,10 @@ class Auditor:
             if found.is_nowhere:
                 continue
             verdict = judge(found)
-            if verdict.state is FileState.GAP and found.disk != self._suspects[key][0]:
-                verdict = Verdict(FileState.SETTLING)  # it changed while we looked: somebody is at it
+            if verdict.state is FileState.GAP and (found.disk, found.known) != self._suspects[key]:
+                # It changed while we looked: somebody is at it. It may have come and gone again, which only what is
+                # known of it tells.
+                verdict = Verdict(FileState.SETTLING)
             if verdict.state is FileState.GAP:
                 self._add_gap(key, verdict.detail)
                 self._have_mended(key, found)

@@ -59,19 +59,27 @@ QueueFacts = tuple[QueueCounts, list[ParkedReason], float | None]
 """Counts, parked jobs by reason, and when the job was queued that waits longest."""
 
 
+STALE_S = 30.0
+"""No report is older than this, whatever it costs to know better."""
+
+
 @dataclass(slots=True)
 class Costly(Generic[T]):
-    """A fact that costs more to know as the lake grows: renewed so seldom that it takes at most 2 % of the time."""
+    """A fact that costs more to know as the lake grows: renewed so seldom that it takes at most 2 % of the time, but for
+    :data:`STALE_S`. What took long once only may have waited behind others: that does not make it dear."""
 
     _value: T | None = None
     _fresh_until: float = 0.0
+    _took_s: float = 0.1
+    """The last time."""
 
     async def get(self, make: Callable[[], Awaitable[T]]) -> T:
         began = time.monotonic()
         if self._value is None or began >= self._fresh_until:
             self._value = await make()
             took = time.monotonic() - began
-            self._fresh_until = began + took * 50
+            self._fresh_until = began + min(took * 50, self._took_s * 50, STALE_S)
+            self._took_s = took
         return self._value
 
 
