@@ -36,7 +36,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 READY_S = 120.0
 """How long daemon and view may take to come up."""
 STOP_S = 40.0
-SHOWN_S = 10.0
+SHOWN_S = 30.0
 """How long the view may take to show what is indexed. After that we go on: somebody may be changing the files."""
 ROOT = "files"
 

@@ -1,5 +1,5 @@
-"""Junk at full speed, and among it what is right: ``python -m tests.http_flood HOST:PORT TOKEN RATE SECONDS``
-(an empty TOKEN: junk only).
+"""Junk at full speed, and among it what is right: ``python -m tests.http_flood HOST:PORT TOKEN RATE SECONDS [LEAST]``
+(an empty TOKEN: junk only). It takes longer where LEAST requests of junk, and one that is right, are not sent by then.
 
 Open loop: RATE requests a second are due, whatever is answered; what cannot be sent, as every connection waits for its
 answer, is left out and told. What is right is sent again until it is kept, as an object store does. The result is one
@@ -98,6 +98,7 @@ class Connection:
 def main() -> None:
     host, _, port = sys.argv[1].rpartition(":")
     token, rate, seconds = sys.argv[2], float(sys.argv[3]), float(sys.argv[4])
+    least = int(sys.argv[5]) if len(sys.argv) > 5 else 0
     selector = selectors.DefaultSelector()
     good = RIGHT if token else 0
     everybody = [Connection((host, int(port)), selector, number < good) for number in range(good + CONNECTIONS)]
@@ -106,8 +107,10 @@ def main() -> None:
     sent = right = left_out = closed = 0
     began = time.monotonic()
     next_right = began
-    while (now := time.monotonic()) < began + seconds or any(one.waits for one in everybody if one.is_right):
-        is_over = now >= began + seconds
+    is_over = False
+    while not is_over or any(one.waits for one in everybody if one.is_right):
+        now = time.monotonic()
+        is_over = is_over or (now >= began + seconds and sent >= least and (right > 0 or not good))
         for one in everybody:
             if one.is_right and not one.waits and not is_over and now >= next_right:
                 one.send(request(token, record(f"right-{right}")))

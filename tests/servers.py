@@ -61,8 +61,21 @@ def free_ports(count: int) -> list[int]:
         port = _CHANCE.randrange(10_000, 32_768)
         with contextlib.suppress(OSError), socket.socket() as free:
             free.bind(("127.0.0.1", port))
+            _reserve(port)
             found.add(port)
     return list(found)
+
+
+def _reserve(port: int) -> None:
+    """Before a server has bound it, or while that is down, another test process may look for a port. Raises ``OSError``
+    where one has this port already; it is this process's until it ends."""
+    sign = socket.socket(socket.AF_UNIX)
+    try:
+        sign.bind(f"\0lakewatchd-tests-port-{port}")
+    except OSError:
+        sign.close()
+        raise
+    sign.detach()
 
 
 @dataclass
@@ -229,7 +242,7 @@ def juicefs_gateway(
 
 
 def _has_target(server: S3Server, arn: str) -> bool:
-    from minio.error import S3Error
+    from minio.error import MinioException
     from minio.notificationconfig import NotificationConfig, QueueConfig
 
     sdk, name = server.client(), "is-ready"
@@ -239,7 +252,7 @@ def _has_target(server: S3Server, arn: str) -> bool:
         rule = QueueConfig(["s3:ObjectCreated:Put"], queue=arn)
         sdk.set_bucket_notification(name, NotificationConfig(queue_config_list=[rule]))
         sdk.remove_bucket(name)
-    except S3Error:
+    except MinioException:
         return False
     return True
 
@@ -450,6 +463,8 @@ class Proxy:
         return self
 
     def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # or the thread that waits there takes one more
         self._listener.close()
         self.cut()
 

@@ -65,8 +65,8 @@ STALE_S = 30.0
 
 @dataclass(slots=True)
 class Costly(Generic[T]):
-    """A fact that costs more to know as the lake grows: renewed so seldom that it takes at most 2 % of the time, but for
-    :data:`STALE_S`. What took long once only may have waited behind others: that does not make it dear."""
+    """A fact that costs more to know as the lake grows: renewed so seldom that it takes at most 2 % of the time, but
+    for :data:`STALE_S`. What took long once only may have waited behind others: that does not make it dear."""
 
     _value: T | None = None
     _fresh_until: float = 0.0

@@ -62,7 +62,8 @@ echo 'nonsense = 1' >>/etc/lakewatchd/lakewatchd.toml
 systemctl reload lakewatchd || echo "refused" >"$out/bad-reload"
 sed -i '$d' /etc/lakewatchd/lakewatchd.toml
 echo "$pid $(systemctl show --property=MainPID --value lakewatchd)" >"$out/reload-pids"
-journalctl --boot --unit=lakewatchd ROOT=music --output=json >"$out/journal-of-music"
+wait_for 120 bash -c 'journalctl --boot --unit=lakewatchd ROOT=music --output=json >"$0"; grep "job failed" "$0"' \
+    "$out/journal-of-music" || true # what was logged is there a little later
 
 # Killed in the middle of a batch, and hung in the middle of another: it comes back and finishes.
 restarts() { systemctl show --property=NRestarts --value "$1"; }

@@ -60,11 +60,11 @@ def test_a_burst_in_which_the_server_and_two_daemons_are_killed(tmp_path: Path) 
         armed.touch()
         assert live.process is not None
         with Burst(server, bucket) as burst:
-            assert live.process.wait(60) == -signal.SIGKILL, live.log
+            assert live.process.wait(120) == -signal.SIGKILL, live.log
             strike(live, "--at", "put.after", "--hit", "4")
             live.start(wait=False)
             server.restart()
-            assert live.process.wait(60) == -signal.SIGKILL, live.log
+            assert live.process.wait(120) == -signal.SIGKILL, live.log
         strike(live)
         with live:
             wait_until(lambda: not [path for path in spool.rglob("*") if path.is_file()], 60, "all is delivered")
@@ -119,7 +119,7 @@ def test_a_flood_of_junk_in_which_some_say_the_truth(tmp_path: Path, gateway: S3
         for number in range(objects):
             put(gateway, bucket, f"right-{number}", f"number {number}")
         address = way_of(live)["detail"].split("/")[2]
-        argv = [sys.executable, "-m", "tests.http_flood", address, TOKEN, "10000", "2"]
+        argv = [sys.executable, "-m", "tests.http_flood", address, TOKEN, "10000", "2", "1001"]
         daemons = psutil.Process(live.process.pid if live.process else 0)
         (door,) = [child for child in daemons.children() if "lakewatchd.web.child_main" in child.cmdline()]
         before, door_before = daemons.memory_info().rss, door.memory_info().rss

@@ -70,7 +70,7 @@ def files(count: int, seed: int) -> Iterator[tuple[str, str, bytes]]:
 
 async def through_decoders(made: Iterator[tuple[str, str, bytes]], folder: Path, keep: Path) -> tuple[Tally, int]:
     """The tally, and the most memory one decoder had, in MB."""
-    decoders, tally, peak = Decoders(DecodeConfig(deadline_s=20), 2), Tally(), 0
+    decoders, tally, peak = Decoders(DecodeConfig(deadline_s=60), 2), Tally(), 0
 
     async def work() -> None:
         nonlocal peak

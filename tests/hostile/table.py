@@ -20,11 +20,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lakewatchd.core.asset import path_text
-from lakewatchd.testing import LiveDaemon
+from lakewatchd.testing import WITHOUT_MODELS, LiveDaemon
 from tests.hostile.cases import DOCUMENT, IGNORED, IMAGE, Case, picture, prose
 from tests.hostile.make import make, remove
 
-SETTINGS = '[models]\nimage_text = "off"\ntext = "off"\ndetector = "off"\nspeech = "off"\nocr = "off"\n'
+SETTINGS = f"{WITHOUT_MODELS}[decode]\ndeadline_s = 180.0\n"
+"""With more time for a file than is usual: what a slow machine stops half-way gets another answer."""
 SECRET = b"What lies outside of the root must never be read.\n"
 LIVE_S = 3.0
 """How long files are changed under the daemon's hands."""
@@ -92,10 +93,11 @@ def _play(base: Path, root: Path) -> list[Case]:
 
 
 def _until(ends: float, pause_s: float) -> Iterator[int]:
+    """At least once: a thread may begin late."""
     for number in itertools.count():
+        yield number
         if time.monotonic() > ends:
             return
-        yield number
         time.sleep(pause_s)
 
 

@@ -47,7 +47,7 @@ class Liar:
             for piece in self.answer(request):
                 connection.sendall(piece)
 
-    def bucket(self, timeout_s: float = 5.0) -> Bucket:
+    def bucket(self, timeout_s: float = 60.0) -> Bucket:
         endpoint = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
         return Bucket(dataclasses.replace(SETTINGS, endpoint=endpoint), ObjectsConfig(timeout_s=timeout_s))
 
@@ -65,6 +65,7 @@ def liar() -> Iterator[Callable[..., Liar]]:
         def make(*pieces: bytes, answer: Callable[[bytes], Iterator[bytes]] | None = None) -> Liar:
             made = Liar(answer or (lambda _request: iter(pieces)))
             stack.callback(made.listener.close)
+            stack.callback(made.listener.shutdown, socket.SHUT_RDWR)  # or the thread that waits there waits for ever
             return made
 
         yield make
