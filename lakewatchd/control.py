@@ -20,6 +20,7 @@ import pwd
 import select
 import shutil
 import socket
+import struct
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,14 +66,15 @@ class ControlServer:
 
     async def close(self) -> None:
         """Stop listening, cut off who is still asking, and remove the socket if it is still ours."""
+        with contextlib.suppress(FileNotFoundError):
+            # While it listens nobody removes its socket, and no other has its inode: a successor's could, afterwards.
+            if self.path.stat().st_ino == self._inode:
+                self.path.unlink()
         if self._server is not None:
             self._server.close()
         for task in self._clients:
             task.cancel()
         await asyncio.gather(*self._clients, return_exceptions=True)
-        with contextlib.suppress(FileNotFoundError):
-            if self.path.stat().st_ino == self._inode:
-                self.path.unlink()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -177,6 +179,8 @@ def ask(path: Path, op: str, /, *, timeout_s: float | None = 30.0, **args: objec
     return _read_answer(line, path)
 
 
+_LOCK = struct.Struct("@hhqqi4x")
+"""``struct flock``, of the whole file."""
 _DOWN_HINT = "systemctl start lakewatchd, or lakewatchd run"
 
 
@@ -187,8 +191,8 @@ def announced(path: Path) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):  # without it, nobody seems to be there
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-            held = stack.enter_context(_announcement(path).open("ab"))
-            fcntl.flock(held, fcntl.LOCK_SH)
+            held = stack.enter_context(_announcement(path).open("a+b"))
+            fcntl.fcntl(held, fcntl.F_OFD_SETLK, _LOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0))
         yield
 
 
@@ -202,10 +206,9 @@ def absence(path: Path) -> errors.DaemonDown:
 def is_announced(path: Path) -> bool:
     """Whether a daemon that is to listen on ``path``, or did, is alive."""
     with contextlib.suppress(OSError), _announcement(path).open("rb") as held:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+        # Could it be had? It is not taken: who asks in the same moment must not take us for a daemon.
+        found = fcntl.fcntl(held, fcntl.F_OFD_GETLK, _LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+        return bool(_LOCK.unpack(found)[0] != fcntl.F_UNLCK)
     return False
 
 

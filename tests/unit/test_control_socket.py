@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,41 @@ def test_before_and_after_it_listens_a_daemon_is_not_said_to_be_down(tmp_path: P
         ask(path, "status")
     with pytest.raises(errors.DaemonDown, match="not running"):
         ask(path, "status")
+
+
+def test_many_who_ask_at_once_do_not_take_each_other_for_a_daemon(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with announced(path):
+        pass
+
+    def said(_: int) -> set[str]:
+        return {control.absence(path).message for _ in range(500)}
+
+    with ThreadPoolExecutor(8) as crowd:
+        assert set[str]().union(*crowd.map(said, range(8))) == {f"the daemon is not running (nobody listens on {path})"}
+
+
+async def test_a_successor_with_the_inode_of_its_predecessor_keeps_its_socket(tmp_path: Path) -> None:
+    """File systems give the number of a removed file to the next one."""
+    server = ControlServer(tmp_path / "s", HANDLERS)
+    await server.start()
+    successor = ControlServer(server.path, HANDLERS)
+
+    async def asking(args: Json) -> Json:
+        try:
+            return await _forever(args)
+        finally:  # while the other one closes, and listens no more
+            await successor.start()
+            server._inode = successor._inode
+
+    server.handlers = {"forever": asking}
+    running = asyncio.create_task(asyncio.to_thread(ask, server.path, "forever"))
+    await until(lambda: bool(server._clients) and not server._silent)
+    await server.close()
+    with pytest.raises(errors.DaemonDown):
+        await running
+    assert await asyncio.to_thread(ask, server.path, "echo", a=1) == {"a": 1}
+    await successor.close()
 
 
 async def test_someone_else_there(tmp_path: Path) -> None:
