@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from lakewatchd import errors
+from lakewatchd.buckets import content
 from lakewatchd.buckets.cache import BLOCK_BYTES, ObjectCache, ObjectRef
 from lakewatchd.buckets.client import ObjectChanged
 from lakewatchd.buckets.reader import Objects, OpenObject
 from lakewatchd.config import ObjectsConfig
+from lakewatchd.testing import wait_until
 
 SIZES = st.sampled_from((0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, 5 * BLOCK_BYTES + 17, 30 * BLOCK_BYTES))
 SHARES = st.floats(0, 1.02)
@@ -36,6 +38,7 @@ class Reads(RuleBasedStateMachine):
         self.opened: list[OpenObject] = []
         self.directory = Path(tempfile.mkdtemp(prefix="objects-"))
         self.limit = 0
+        self.linger_s, content.LINGER_S = content.LINGER_S, 0.01  # requests end in the middle of things, and soon
 
     @initialize(
         limit=st.sampled_from((0, 2 << 20, 12 << 20, 1 << 30)), pieces=st.sampled_from((7_000, 65_536, 1 << 20))
@@ -57,11 +60,20 @@ class Reads(RuleBasedStateMachine):
             opened.close()
         self.opened.clear()
         self.objects.close()
+        self._until_quiet()
+
+    def _until_quiet(self) -> None:
+        """Nothing is under way any more that was begun when things were different, or that makes room."""
+        hands = [each for line in self.objects._lines.values() for each in (line._now, line._ahead)]
+        cache = self.objects.cache
+        assert cache is not None
+        wait_until(lambda: not any(each.unfinished for each in hands) and not cache._tidying.locked())
 
     @rule(which=WHICH, seed=st.integers(0, 1), size=SIZES)
     def put(self, which: int, seed: int, size: int) -> None:
-        content = content_of(seed, size)
-        self.contents[self.bucket.put(f"{which % 3}", content)] = content
+        self._until_quiet()
+        data = content_of(seed, size)
+        self.contents[self.bucket.put(f"{which % 3}", data)] = data
 
     @rule(which=WHICH)
     def open(self, which: int) -> None:
@@ -121,6 +133,7 @@ class Reads(RuleBasedStateMachine):
 
     @rule()
     def go_away_and_come_back(self) -> None:
+        self._until_quiet()
         self.bucket.is_away = not self.bucket.is_away
         for line in self.objects._lines.values():
             line.answers()  # the break after a failure has a test of its own
@@ -160,11 +173,13 @@ class Reads(RuleBasedStateMachine):
     def nothing_is_above_the_limit_for_long(self) -> None:
         cache = getattr(self, "objects", None)
         if cache is not None and not self.opened:
+            self._until_quiet()  # as long as a request has not ended, its object is open
             cache.cache.tidy()
             assert on_disk(self.directory) <= self.limit
 
     def teardown(self) -> None:
         self._stop()
+        content.LINGER_S = self.linger_s
         shutil.rmtree(self.directory)
 
 
