@@ -193,7 +193,8 @@ class Wire:
 
     def __init__(self, mbit: int = 0) -> None:
         self._name, self._mbit = f"lakewatchd-{os.getpid()}", mbit  # several tests at once
-        self.within = ("ip", "netns", "exec", self._name)
+        # "ip netns exec" would copy all mounts too, and what other tests unmount meanwhile stayed in use
+        self.within = ("nsenter", f"--net=/run/netns/{self._name}")
 
     def __enter__(self) -> Self:
         if os.geteuid() or not (shutil.which("ip") and shutil.which("tc")):
@@ -204,6 +205,8 @@ class Wire:
         self._outside = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
             _checked(_libc.unshare(_CLONE_NEWNET))
+            # Or all that is left of an object has come, and waits to be read, when it is cut
+            Path("/proc/sys/net/ipv4/tcp_rmem").write_text("4096 131072 1048576")
             _run("ip", "link", "set", "lo", "up")
             _run("ip", "link", "add", self._near, "type", "veth", "peer", "name", self._far, "netns", self._name)
             _run("ip", "address", "add", "198.18.0.1/30", "dev", self._near)

@@ -1,7 +1,7 @@
 """A file system that stops answering: ``python dead_disk.py MOUNTPOINT``. What a NAS that lost its network is like.
 
 ``good.txt`` can be read. Reading ``slow.txt`` never ends, but a process that waits for it can be killed. Who opens
-``dead.txt`` waits in the kernel where not even SIGKILL reaches, until this process ends.
+``dead.txt`` waits in the kernel where not even SIGKILL reaches, until this process ends; each of them is a line here.
 """
 
 import errno
@@ -40,6 +40,7 @@ class DeadDisk(pyfuse3.Operations):
 
     async def open(self, inode, flags, ctx):
         if inode == NAMES[b"dead.txt"]:
+            print("dead.txt", flush=True)
             await trio.sleep_forever()
         return pyfuse3.FileInfo(fh=inode)
 

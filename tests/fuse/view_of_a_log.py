@@ -93,7 +93,8 @@ class LogFeed:
         self._log = log
 
     async def changes(self, revision: int) -> AsyncIterator[Changes]:
-        lines = [json.loads(line) for line in self._log.read_text().splitlines()[revision:]]
+        written, _, _ = self._log.read_text().rpartition("\n")  # its last line may be on its way
+        lines = [json.loads(line) for line in written.splitlines()[revision:]]
         yield Changes(
             revision=revision + len(lines),
             is_full=revision == 0,
