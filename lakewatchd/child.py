@@ -27,6 +27,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from lakewatchd import errors
 from lakewatchd.core import one_thread
@@ -37,8 +38,12 @@ _log = logging.getLogger(__name__)
 Blob = bytes | bytearray | memoryview
 
 _LENGTH = struct.Struct("!I")
+_END_S = 10.0
+"""How long one that hung up is given to end by itself, so that it can be told how it did."""
 _DEATH_S = 2.0
-"""How long a killed process may take to end before it is left behind."""
+"""How long a killed process may take to end before it is left behind, if it waits in the kernel by then."""
+_LATE_S = 30.0
+"""And if it does not: on a busy machine dying takes its time, which is no fault of a disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +185,7 @@ class Child:
             _write_frame(self._writer.write, {"op": op, "args": args}, blobs)
             await self._writer.drain()
         except OSError as exc:
-            raise await self._died(f"before {op!r}") from exc
+            raise await self._died(f"before {op!r}", _END_S) from exc
         return await self._answer(op, responder)
 
     async def _answer(self, doing: str, responder: Responder | None = None) -> Reply:
@@ -199,7 +204,8 @@ class Child:
                 elif self.on_note is not None:
                     self.on_note(header)
         except (OSError, EOFError, ValueError, RecursionError) as exc:
-            raise await self._died(f"during {doing!r}") from exc
+            hung_up = isinstance(exc, OSError | EOFError)
+            raise await self._died(f"during {doing!r}", _END_S if hung_up else 1.0) from exc
         if "error" in header:
             raise _error_from(header)
         return Reply(header, blobs)
@@ -237,16 +243,16 @@ class Child:
         finally:
             theirs.close()
 
-    async def _died(self, when: str) -> errors.WorkerDied:
+    async def _died(self, when: str, ends_within_s: float) -> errors.WorkerDied:
         """Told here, once for each process: callers try again with a new one, and say nothing if that works."""
-        error = errors.WorkerDied(f"{self.module} {await self._how_it_ended()} {when}")
+        error = errors.WorkerDied(f"{self.module} {await self._how_it_ended(ends_within_s)} {when}")
         _log.warning("a process of ours died: %s", error.message)
         return error
 
-    async def _how_it_ended(self) -> str:
+    async def _how_it_ended(self, within_s: float) -> str:
         assert self._process is not None
         try:
-            async with asyncio.timeout(1.0):
+            async with asyncio.timeout(within_s):
                 code = await self._process.wait()
         except TimeoutError:
             return "broke the protocol"
@@ -264,11 +270,16 @@ class Child:
 
     async def _bury(self, process: asyncio.subprocess.Process) -> None:
         """Wait for the end of a killed process, but not for one that waits in the kernel for a dead disk."""
-        try:
-            async with asyncio.timeout(_DEATH_S):
-                await process.wait()
-        except TimeoutError:
-            self.stuck.append(process)
+        clock = asyncio.get_running_loop().time
+        until = clock() + _LATE_S
+        while process.returncode is None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_DEATH_S):
+                    await process.wait()
+                    return
+            if _waits_in_kernel(process.pid) or clock() > until:
+                self.stuck.append(process)
+                return
 
 
 def _resting(responder: Responder | None, limit: asyncio.Timeout) -> Responder | None:
@@ -293,6 +304,15 @@ def _bare_environment() -> dict[str, str]:
     """What tells Python where its modules are, and in which language and time zone the machine speaks."""
     kept = ("PYTHON", "LD_LIBRARY_PATH", "PATH", "LANG", "LC_", "TZ")
     return {name: value for name, value in os.environ.items() if name.startswith(kept)}
+
+
+def _waits_in_kernel(pid: int) -> bool:
+    """Whether a thread of it is where no signal reaches it, as one that reads from a dead disk."""
+    try:
+        stats = [task.joinpath("stat").read_bytes() for task in Path(f"/proc/{pid}/task").iterdir()]
+    except OSError:  # it has ended
+        return False
+    return any(stat.rpartition(b")")[2].split()[0] == b"D" for stat in stats)
 
 
 def cpu_s(pid: int | None) -> float:

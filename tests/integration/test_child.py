@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from lakewatchd import child as child_module
 from lakewatchd import errors
 from lakewatchd.child import Child, ChildPool, Largest, Limits
 
@@ -181,7 +182,7 @@ def frame(header: object) -> str:
 async def test_a_child_that_breaks_the_protocol_is_replaced(make_child: MakeChild, lie: str) -> None:
     child = make_child()
     with pytest.raises(errors.WorkerDied):
-        await child.call("say", {"frame": lie}, deadline_s=10)
+        await child.call("say", {"frame": lie}, deadline_s=60)
     assert await is_usable(child)
 
 
@@ -294,3 +295,14 @@ async def test_cancelled_while_the_child_waits_for_an_answer(make_child: MakeChi
         await call
     assert child.pid is None
     assert (await child.call("sums", {"count": 2}, responder=twice)).header["sum"] == 2
+
+
+async def test_one_that_takes_its_time_to_die_is_not_left_behind(
+    make_child: MakeChild, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a busy machine: only what waits in the kernel waits for a disk."""
+    monkeypatch.setattr(child_module, "_DEATH_S", 0.0)
+    child = make_child()
+    with pytest.raises(errors.TimedOut):
+        await child.call("hang", deadline_s=0.1)
+    assert child.stuck == [] and child.pid is None
