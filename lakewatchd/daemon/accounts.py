@@ -26,7 +26,7 @@ from lakewatchd.daemon.explain import Case, explain, find
 from lakewatchd.daemon.parts import Daemon
 from lakewatchd.daemon.report import has_queue
 from lakewatchd.daemon.site import Site
-from lakewatchd.errors import LakewatchError
+from lakewatchd.errors import LakewatchError, QueueDamaged
 from lakewatchd.lake.census import Census
 from lakewatchd.sources.roots import RootState
 from lakewatchd.sources.source import Source
@@ -97,6 +97,8 @@ class Accounts:
                         continue
                     try:
                         found_gaps = await self._check(name, source)
+                    except QueueDamaged:  # who asked for nothing tells nobody else
+                        raise
                     except LakewatchError as exc:  # the lake is busy, the disk full: it can wait
                         _log.warning("the check of root %s was put off: %s", name, exc.message, extra={"root": name})
                         continue

@@ -208,6 +208,9 @@ class Look:
         if not disk:
             return {}
         waiting = {key: self._witness.waiting(key.path) for key in disk}
+        due = {key: self._witness.scan_due(key.path) for key in disk}
+        # Once more: of what a scan found, the young has to wait.
+        waiting = {key: told or self._witness.waiting(key.path) for key, told in waiting.items()}
         by_id = {key.occurrence_id: key for key in disk}
         ingests = self._jobs(ingest.NAME, by_id)
         known = self._known(disk)
@@ -225,7 +228,7 @@ class Look:
                 tuple(bronze.get(by_id[id_], ())),
                 indexes.get(assets.get(by_id[id_], "")),
                 gold.get(assets.get(by_id[id_], ""), 0),
-                self._witness.scan_due(by_id[id_].path),
+                due[by_id[id_]],
                 is_held,
                 self.site.has_stable_inodes,
             )

@@ -20,7 +20,7 @@ from lakewatchd.daemon.explain import Case, explain, find, place_of_text
 from lakewatchd.daemon.parts import Daemon
 from lakewatchd.daemon.preview import preview
 from lakewatchd.daemon.reload import reload
-from lakewatchd.errors import LakewatchError, PauseError, QueueDamaged, RootAway, TransientError
+from lakewatchd.errors import Busy, LakewatchError, PauseError, QueueDamaged, RootAway, TransientError
 from lakewatchd.sources.source import Source
 from lakewatchd.sources.worker import Worker
 from lakewatchd.stages import index, ingest
@@ -98,10 +98,16 @@ def _to_its_end(order: Order) -> Order:
 
 async def _wait_idle(daemon: Daemon) -> Json:
     """Return when all that was on disk at the call has been seen, and nothing is left to do but parked jobs."""
-    waits = (source.wait_caught_up() for source in daemon.sources.values())
-    for outcome in await asyncio.gather(*waits, return_exceptions=True):
-        if isinstance(outcome, BaseException) and not isinstance(outcome, RootAway):  # an away root has nothing to say
-            raise outcome
+    asked = set[Source]()
+    while sources := [source for source in daemon.sources.values() if source not in asked]:
+        asked.update(sources)
+        outcomes = await asyncio.gather(*(source.wait_caught_up() for source in sources), return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException) and not isinstance(outcome, RootAway):
+                raise outcome  # an away root has nothing to say
+        if any(outcomes):  # or a reload stops it: then the source that comes in its place has
+            async with daemon.reloading:
+                pass
     while daemon.retag.is_set() or daemon.is_retagging or (await daemon.queue_thread(daemon.queue.counts)).pending:
         if daemon.paused:
             raise LakewatchError("the queue is paused: what is left will not be done", "lakewatchd queue resume")
@@ -213,7 +219,9 @@ async def _explain(daemon: Daemon, args: Json) -> Json:
         answer: Json = to_json(found)
         return answer
     root, key = found
-    source = daemon.sources[root.name]
+    source = daemon.sources.get(root.name)
+    if source is None:
+        raise Busy(f"root {root.name!r} is not watched yet: a reload is under way", "ask again in a moment")
     witness = Insider(source, asyncio.get_running_loop())
     case = Case(daemon.config, key, root, witness, source.status.watching, report.paused(daemon))
     worker = Worker(f"{root.name}-explain")

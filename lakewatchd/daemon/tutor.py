@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, TypeVar
 from lakewatchd.core.asset import AssetId
 from lakewatchd.core.job import Priority
 from lakewatchd.daemon.patience import patiently
-from lakewatchd.errors import LakewatchError
+from lakewatchd.errors import LakewatchError, QueueDamaged
 from lakewatchd.lake.rows import Batch
 from lakewatchd.queue.book import QueueBook
 from lakewatchd.stages import plan, retag
@@ -82,6 +82,8 @@ class Tutor:
                 is_news = await patiently(self.learn, lambda _told: None)
                 if is_asked or is_news:
                     await patiently(self.retag, lambda _told: None)
+            except QueueDamaged:
+                raise
             except LakewatchError as exc:  # the model is away, say
                 _log.warning("tags were not brought up to date: %s; it is tried again", exc.message)
                 asyncio.get_running_loop().call_later(AGAIN_S, daemon.retag.set)
@@ -107,9 +109,10 @@ class Tutor:
         await daemon.writer.submit(Batch(learned=((SCHOOL, school.to_bytes()),)))
         is_news = school.digest != daemon.school.digest
         async with daemon.reloading:
-            daemon.school = School.of(school.to_bytes())
-            if is_news:
-                daemon.stages = await asyncio.to_thread(daemon.make_stages, daemon.config, daemon.school)
+            kept = School.of(school.to_bytes())
+            if is_news:  # first: while somebody edits the taxonomy it may be wrong, and then nothing has been learned
+                daemon.stages = await asyncio.to_thread(daemon.make_stages, daemon.config, kept)
+            daemon.school = kept
         if is_news:
             taught = sorted({*school.pictures.tags, *school.texts.tags})
             _log.info("corrections taught %d tags: %s", len(taught), ", ".join(taught) or "none")

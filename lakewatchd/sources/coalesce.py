@@ -52,11 +52,6 @@ class DirtySet:
     def covers(self, path: str) -> bool:
         return bool(self._dirs) and any(directory in self._dirs for directory in above(path))
 
-    def pop_all(self) -> list[str]:
-        taken = list(self)
-        self._dirs = {}
-        return taken
-
     def __len__(self) -> int:
         return len(self._dirs)
 
@@ -77,6 +72,7 @@ class Buffer:
         self._lock = threading.Lock()
         self._files: dict[str, FileEvent] = {}
         self._dirty = DirtySet(self._limit // 2)
+        self._leaving = self._files, self._dirty
         self._seen = 0
         self._removals = 0
         self._collapsed = 0
@@ -99,16 +95,25 @@ class Buffer:
             self._on_wake()
 
     def drain(self) -> list[FileEvent]:
-        """All that came in since the last drain: files in the order they were first seen, then directories."""
+        """All that came in since the last drain: files in the order they were first seen, then directories.
+
+        :meth:`holds` speaks of it until :meth:`taken`.
+        """
         with self._lock:
-            files, self._files = self._files, {}
-            dirty = self._dirty.pop_all()
+            self._leaving = files, dirty = self._files, self._dirty
+            self._files, self._dirty = {}, DirtySet(self._limit // 2)
         return list(files.values()) + [FileEvent(PathKey(self._root, d), Change.DIRTY) for d in dirty]
+
+    def taken(self) -> None:
+        """What was drained can be asked for elsewhere now."""
+        with self._lock:
+            self._leaving = {}, DirtySet(1)
 
     def holds(self, path: str) -> bool:
         """Whether a change of the path, or of a directory above it, waits here."""
         with self._lock:
-            return path in self._files or self._dirty.covers(path)
+            here = (self._files, self._dirty), self._leaving
+            return any(path in files or dirty.covers(path) for files, dirty in here)
 
     @property
     def seen(self) -> int:

@@ -147,17 +147,19 @@ class RootSource:
 
     def waiting(self, path: str) -> str:
         """Whether a change of the file was heard of and is not in the queue yet, in words. From any thread."""
+        is_new = self._buffer.holds(path)  # first: it goes on from there to the settler
         since = self._settler.waiting_s(PathKey(self.root.name, path))
         if since is not None and self._emit.problem is not None:
             return self._emit.problem.reason
         if since is not None:
             return f"changed {since:.0f} s ago; it is taken up once its size and time stand still"
-        return "changed just now" if self._buffer.holds(path) else ""
+        return "changed just now" if is_new else ""
 
     def scan_due(self, path: str) -> str:
         """Whether a scan that runs or waits will come by the file, in words. From any thread."""
+        is_dirty = self._settler.is_dirty(path)  # first: a scan is requested for it then
         due = {request.directory for request in (*self._scans.full.open, *self._scans.sub.open)}
-        if not self._settler.is_dirty(path) and not due.intersection(above(path)):
+        if not is_dirty and not due.intersection(above(path)):
             return ""
         return "a scan that is under way or about to start will look at it"
 
@@ -364,6 +366,7 @@ class RootSource:
             self._wake.clear()
             for event in self._buffer.drain():
                 self._settler.add(event)
+            self._buffer.taken()
             self._barrier.drained(self._settler)
             await self._pass_on(await self._workers["settle"].run(self._settler.due))
             self._settler.delivered()

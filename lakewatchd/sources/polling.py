@@ -149,6 +149,7 @@ class Poller:
     async def run(self) -> None:
         """Visit until cancelled. What was going on then is done again."""
         while True:
+            self._more.clear()  # what is added from now on is seen by this round, or ends the rest after it
             try:
                 wait_s = await self._visit_some()
             except (OutOfSpace, TransientError) as exc:
@@ -242,7 +243,6 @@ class Poller:
         await asyncio.sleep(self._ceiling.spend(count))
 
     async def _rest(self, seconds: float) -> None:
-        self._more.clear()
         try:
             async with asyncio.timeout(min(seconds, self._config.poll_s)):
                 await self._more.wait()

@@ -53,10 +53,10 @@ class ScanRequests:
         except TimeoutError:
             return None
         request = min(self._waiting.values(), key=lambda request: request.priority)
+        self._running = request  # first: another thread may ask what is open
         del self._waiting[request.directory]
         if not self._waiting:
             self._wake.clear()
-        self._running = request
         return request
 
     def finish(self, request: ScanRequest, summary: ScanSummary) -> None:

@@ -72,6 +72,7 @@ class Settler:
         self._leaving: dict[PathKey, _Entry] = {}
         self._heap: list[tuple[float, int, PathKey]] = []
         self._dirty: dict[str, _Entry] = {}
+        self._leaving_dirty: set[str] = set()
         self._groups = Groups()
         self._tickets = itertools.count(1)
         self._last_ticket = 0
@@ -107,8 +108,8 @@ class Settler:
         return None if entry is None else self._clock.monotonic() - entry.since
 
     def is_dirty(self, path: str) -> bool:
-        """Whether a directory above the path will be told as dirty."""
-        return any(directory in self._dirty for directory in above(path))
+        """Whether a directory above the path will be told as dirty, or waits for :meth:`delivered`. From any thread."""
+        return any(directory in self._dirty or directory in self._leaving_dirty for directory in above(path))
 
     def due(self, now: float | None = None) -> list[FileEvent]:
         """What is quiet at ``now`` (monotonic): additions, then removals, then directories to scan.
@@ -138,6 +139,7 @@ class Settler:
     def delivered(self) -> None:
         """What came out of :meth:`due` is where it cannot be lost: it waits no more."""
         self._leaving.clear()
+        self._leaving_dirty.clear()
 
     def next_due(self) -> float | None:
         """When to call :meth:`due` again (monotonic); None when nothing waits."""
@@ -256,6 +258,7 @@ class Settler:
             cover.add(path)
         priority = min(entry.event.priority for entry in ripe.values())
         for path in [path for path in self._dirty if cover.covers(path)]:
+            self._leaving_dirty.add(path)
             del self._dirty[path]  # a child that is not ripe yet is scanned with its parent all the same
         return [FileEvent(PathKey(self._root, path), Change.DIRTY, priority) for path in cover]
 
@@ -269,14 +272,14 @@ class Settler:
         ticket = min(entry.ticket for entry in entries)
         since = min(entry.since for entry in entries)
         priority = min(entry.event.priority for entry in entries)
-        self._entries.clear()
-        self._groups.clear()
-        self._heap.clear()
         due_at = min([now + self._config.settle_s, *(entry.due_at for entry in self._dirty.values())])
         self._dirty = {
             path: _Entry(FileEvent(PathKey(self._root, path), Change.DIRTY, priority), ticket, since, due_at)
             for path in cover
         }
+        self._entries.clear()  # only now: who asks meanwhile must find each of them in one of the two
+        self._groups.clear()
+        self._heap.clear()
 
 
 def _same(one: Version | None, other: Version) -> bool:

@@ -26,15 +26,17 @@ class Absence:
         self._clock = clock or SystemClock()
         self._told: frozenset[str] = frozenset()
         self._told_at = float("-inf")
+        self._asking = asyncio.Lock()
 
     async def roots(self) -> frozenset[str]:
         """Their names."""
-        if self._clock.monotonic() - self._told_at >= EVERY_S:
-            self._told_at = self._clock.monotonic()
-            try:
-                async with asyncio.timeout(PATIENCE_S):
-                    status = from_json(Status, await self._ask())
-                self._told = frozenset(root.name for root in status.roots if root.state == "away")
-            except (LakewatchError, TimeoutError, ValueError):  # it is down, busy, or of another version
-                pass
+        async with self._asking:  # or who comes while it is asked for the first time would hear that none is
+            if self._clock.monotonic() - self._told_at >= EVERY_S:
+                try:
+                    async with asyncio.timeout(PATIENCE_S):
+                        status = from_json(Status, await self._ask())
+                    self._told = frozenset(root.name for root in status.roots if root.state == "away")
+                except (LakewatchError, TimeoutError, ValueError):  # it is down, busy, or of another version
+                    pass
+                self._told_at = self._clock.monotonic()
         return self._told

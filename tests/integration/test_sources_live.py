@@ -17,7 +17,7 @@ import pytest
 from one_root import QUICK, Lake, alive, until
 
 from lakewatchd.config import WatchConfig
-from lakewatchd.core.asset import Version
+from lakewatchd.core.asset import PathKey, Version
 from lakewatchd.core.clock import SystemClock
 from lakewatchd.core.event import Change, FileEvent
 from lakewatchd.errors import Busy, NotReadable, OutOfSpace, RootAway
@@ -330,3 +330,31 @@ async def test_a_queue_without_room_makes_changes_wait_and_stops_nothing(tmp_pat
         lake.refusals = 3
         make_tree(tmp_path, {"later.txt": "seen by the kernel"})
         await until(lambda: lake.files.keys() == {"before.txt", "later.txt"})
+
+
+async def test_a_change_on_its_way_can_be_asked_for_at_every_moment(
+    base: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else an audit in another thread would take the file for lost."""
+    told: dict[str, list[str]] = {"waiting": [], "due": []}
+    async with alive(base, lake) as source:
+        await source.wait_caught_up()
+        add, pass_on = source._settler.add, source._pass_on
+
+        def adding(event: FileEvent) -> None:
+            told["waiting"].append(source.waiting(event.key.path))  # it has left the buffer
+            add(event)
+
+        async def passing_on(events: Sequence[FileEvent]) -> None:
+            dirty = [event.key.path for event in events if event.change is Change.DIRTY]
+            told["due"] += [source.scan_due(path) for path in dirty]  # it has left the settler
+            await pass_on(events)
+
+        monkeypatch.setattr(source._settler, "add", adding)
+        monkeypatch.setattr(source, "_pass_on", passing_on)
+        make_tree(base, {"new.jpg": "x"})
+        source._buffer.add(FileEvent(PathKey("r", "d"), Change.DIRTY))
+        await source.wait_caught_up()
+        assert told["waiting"] and all(told["waiting"])
+        assert told["due"] and all(told["due"])
+        assert not source.waiting("new.jpg") and not source.scan_due("d/b.jpg"), "it is over"

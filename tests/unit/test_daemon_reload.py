@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from one_root import until
 
 from lakewatchd.config import Config, RootConfig, defaults
+from lakewatchd.core.event import FileEvent
 from lakewatchd.daemon import orders
+from lakewatchd.daemon.parts import Daemon
 from lakewatchd.daemon.reload import LIVE, changes, merged, reload
-from lakewatchd.errors import ConfigError
+from lakewatchd.errors import Busy, ConfigError
+from lakewatchd.sources.live import RootSource
 from lakewatchd.testing import config_text
 from tests.integration.test_stages_histories import SETTINGS, built
 
@@ -95,3 +100,46 @@ async def test_a_root_that_cannot_be_watched_leaves_all_as_it_is(tmp_path: Path)
         await first.wait_caught_up()
         watching.cancel()
         await asyncio.wait([watching])
+
+
+async def test_who_waits_for_the_daemon_waits_for_the_source_that_a_reload_puts_in_the_place_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_told, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def emit(daemon: Daemon, events: Sequence[FileEvent]) -> None:
+        is_told.set()
+        await may_go_on.wait()
+
+    async def hang(*args: object) -> NoReturn:
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError
+
+    monkeypatch.setattr(Daemon, "emit", emit)
+    async with built(tmp_path, is_watching=False) as daemon:
+        daemon.config = dataclasses.replace(daemon.config, source=tmp_path / "lakewatchd.toml")
+        daemon.config.source.write_text(config_text(tmp_path, settings=SETTINGS) + "[watch]\nrescan_s = 77.0\n")
+        watching = asyncio.create_task(daemon.watched.run())
+        first = daemon.sources["nas"]
+        assert isinstance(first, RootSource)
+        await first.wait_caught_up()
+        monkeypatch.setattr(first._workers["settle"], "run", hang)  # it hears of the file, and gets no further
+        (tmp_path / "nas" / "new.txt").write_text("some words")
+        waiting = asyncio.create_task(orders._wait_idle(daemon))
+        await until(lambda: first._barrier._waiters)
+        await orders._reload(daemon, {})
+        assert daemon.sources["nas"] is not first
+        await is_told.wait()  # the other one has found it
+        assert not waiting.done()
+        may_go_on.set()
+        assert await waiting == {"parked": 0}
+        watching.cancel()
+        await asyncio.wait([watching])
+
+
+async def test_a_file_of_a_root_that_a_reload_is_about_to_watch_cannot_be_explained_yet(tmp_path: Path) -> None:
+    async with built(tmp_path, is_watching=False) as daemon:
+        more = (*daemon.config.roots, RootConfig("new", tmp_path / "new"))
+        daemon.config = dataclasses.replace(daemon.config, roots=more)  # and its source is made soon
+        with pytest.raises(Busy, match="'new' is not watched yet"):
+            await orders._explain(daemon, {"path": str(tmp_path / "new" / "a.txt")})

@@ -148,3 +148,26 @@ def test_what_changed_lately_goes_first_and_nothing_starves(tmp_path: Path) -> N
         assert not store.holds("r", "cold1") and store.holds("r", "cold10")
         store.keep_only(["other"])
         assert store.size("r") == (0, 0)
+
+
+async def test_what_is_added_in_the_middle_of_a_round_is_not_slept_over(tmp_path: Path) -> None:
+    loop, rounds = asyncio.get_running_loop(), asyncio.Semaphore(0)
+
+    class Memory(PollStore):
+        def due(self, root: str, now: float, every_s: float, limit: int) -> list[Visit]:
+            asyncio.run_coroutine_threadsafe(added(), loop).result(60)
+            return []
+
+    async def added() -> None:
+        rounds.release()
+        lab.poller.wake()  # a scan has handed something over, after this round looked
+
+    with closing(Database(tmp_path / "queue.db")) as database:
+        lab = Lab(tmp_path, Memory(database), WatchConfig(poll_s=36_000.0))
+        task = asyncio.create_task(lab.poller.run())
+        async with asyncio.timeout(60):
+            await rounds.acquire()
+            await rounds.acquire()
+        task.cancel()
+        await asyncio.wait([task])
+        lab.poller.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,21 @@ async def test_a_file_of_a_root_that_is_not_there_is_away_and_one_that_was_delet
     with pytest.raises(Gone):
         await open_asset(originals, [row])
     originals.close_threads()
+
+
+async def test_who_comes_while_the_daemon_is_asked_for_the_first_time_hears_what_it_says() -> None:
+    daemon, gate = Daemon(), asyncio.Event()
+    daemon.away = ["c"]
+
+    async def status() -> Json:
+        await gate.wait()
+        return await daemon.status()
+
+    absence = Absence(status, FakeClock())
+    gone, first, second = (asyncio.ensure_future(absence.roots()) for _ in range(3))
+    await asyncio.sleep(0)
+    gone.cancel()  # a browser that went on to another page
+    await asyncio.wait([gone])
+    gate.set()
+    assert await asyncio.gather(first, second) == [{"c"}, {"c"}]
+    assert daemon.asked == 1
