@@ -72,8 +72,10 @@ async def test_a_reload_is_done_to_its_end_though_nobody_waits_for_it(tmp_path: 
         await first.wait_caught_up()
         stop = first._ears.stop
 
+        nobody_waits = asyncio.Event()
+
         async def slow_stop() -> None:
-            await asyncio.sleep(0.1)
+            await nobody_waits.wait()
             await stop()
 
         first._ears.stop = slow_stop  # type: ignore[method-assign]
@@ -81,6 +83,8 @@ async def test_a_reload_is_done_to_its_end_though_nobody_waits_for_it(tmp_path: 
         await until(lambda: daemon.config.watch.rescan_s == 77)
         asked.cancel()
         await asyncio.wait([asked])
+        assert asked.cancelled()
+        nobody_waits.set()
         await until(lambda: daemon.sources.get("nas") not in (None, first))
         await daemon.sources["nas"].wait_caught_up()
         assert (await reload(daemon)).applied == ()
