@@ -171,6 +171,7 @@ class Connection:
         waits = iter(_RETRIES_S)
         is_corrected = False
         while True:
+            asked_by = self.credentials(), self._region
             try:
                 answer = self._once(method, key, query, headers or {}, body, bytes_wanted, timeout_s)
             except _Broken as exc:
@@ -181,7 +182,7 @@ class Connection:
                 if answer.status < 300:
                     return answer
                 refusal = self._refusal(answer)
-                if not is_corrected and self._corrects(refusal):
+                if not is_corrected and self._corrects(refusal, *asked_by):
                     is_corrected = True
                     continue
                 is_passing = refusal.status == 429 or (refusal.status >= 500 and refusal.status != _NOT_MADE)
@@ -330,16 +331,18 @@ class Connection:
         code = said.get("Code") or headers.get("x-minio-error-code", "")
         return Refusal(answer.status, code[:80], one_line(said.get("Message", "")[:200]), headers)
 
-    def _corrects(self, refusal: Refusal) -> bool:
-        """Is it worth asking again, with what the server said or with keys that were changed since?"""
+    def _corrects(self, refusal: Refusal, keys: Credentials, region_then: str) -> bool:
+        """Is it worth asking again, with what the server said or with keys that were changed since? Another thread may
+        have found out first."""
         region = refusal.headers.get("x-amz-bucket-region", "")
-        if not self.settings.region and region not in ("", self._region) and refusal.status in (301, 307, 400, 403):
+        if not self.settings.region and region not in ("", region_then) and refusal.status in (301, 307, 400, 403):
             self._region = region[:64]
             return True
         if refusal.code in ("InvalidAccessKeyId", "SignatureDoesNotMatch") or refusal.status in (401, 403):
             with self._lock:
-                before, self._credentials = self._credentials, None
-            return self.credentials() != before
+                if self._credentials == keys:
+                    self._credentials = None
+            return self.credentials() != keys
         return False
 
     def away(self, refusal: Refusal) -> RootAway | Busy | None:

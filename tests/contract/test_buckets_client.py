@@ -252,6 +252,27 @@ def test_keys_that_were_changed_are_read_again(server: S3Server, name: str, tmp_
     bucket.require()
 
 
+def test_keys_that_another_thread_has_read_again_meanwhile_are_tried(
+    server: S3Server, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "keys"
+    path.touch(0o600)
+    path.write_text("access_key = old\nsecret_key = old\n")
+    bucket = Bucket(server.settings(name, access_key="", secret_key="", credentials=str(path)), QUICK)
+    with pytest.raises(RootAway):
+        bucket.require()
+    path.write_text(f"access_key = {server.access_key}\nsecret_key = {server.secret_key}\n")
+    refusal_of = bucket._connection._refusal
+
+    def slowly(answer: Any) -> Any:
+        monkeypatch.setattr(bucket._connection, "_refusal", refusal_of)
+        bucket.require()
+        return refusal_of(answer)
+
+    monkeypatch.setattr(bucket._connection, "_refusal", slowly)
+    bucket.require()
+
+
 def test_an_object_that_only_its_writer_can_read(weed: S3Server) -> None:
     bucket, key = Bucket(weed.settings(weed.make_bucket()), QUICK), b"k" * 32
     begin = "x-amz-server-side-encryption-customer-"
