@@ -42,6 +42,8 @@ HOLD_S = 30.0
 STALE_S = 45.0
 SETTLE_S = 1.0
 """Where there are no conditions: how long after taking it we look whether another did the same."""
+LAST_S = 10.0
+"""How long who signs off waits for a renewal that is under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,7 @@ class Lease:
     def release(self) -> None:
         """Signs off; where that fails, or the server has not answered for long, whoever comes next has to wait."""
         self._ended.set()
-        self._renewing.join(RENEW_S)
+        self._renewing.join(LAST_S)
         if self._lost or self._renewing.is_alive() or time.monotonic() - self._renewed > HOLD_S:
             return
         try:
@@ -196,9 +198,11 @@ class Lease:
                 self._require_ours(stored)
                 assert stored is not None
                 self._turn, self._etag, self._content = self._turn + 1, stored.etag, stored.content
-                if stored.content != content:
-                    raise LakeAway(f"{self._objects.uri}: the lease changed under our hands")
                 etag = stored.etag
+                if stored.content != content:  # one before, whose answer was lost: on top of it, then
+                    etag = self._objects.put(NAME, content, only_if=stored.etag)
+                if etag is None:
+                    raise LakeAway(f"{self._objects.uri}: the lease changed under our hands")
             self._turn, self._etag, self._content, self._renewed = self._turn + 1, etag, content, began
 
     def _require_ours(self, stored: Stored | None) -> None:
