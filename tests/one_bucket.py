@@ -109,7 +109,8 @@ class Lake(Memory):
                 self.files[path] = version_of(info)
 
     def versions(self, root: str, paths: Sequence[str]) -> Mapping[str, Version]:
-        return {path: self.files[path] for path in paths if path in self.files}
+        files = self.files.copy()  # a thread asks, and what lies where changes meanwhile
+        return {path: files[path] for path in paths if path in files}
 
     def identity(self, root: str) -> str | None:
         return self.identities.get(root)
@@ -138,6 +139,20 @@ class FakeWay:
 
     async def tell(self, change: Change, *keys: str) -> None:
         await self.deliver([Notice(SETTINGS.bucket, key, change) for key in keys])
+
+
+class Late:
+    """Stands for the time for which an event may be late: it is over when a test says so. With ``late_s=0``."""
+
+    def __init__(self, source: BucketSource) -> None:
+        self._count, self._waiting = source._rescans._count_missed, list[tuple[Any, ...]]()
+        source._rescans._count_missed = lambda *what: self._waiting.append(what)  # type: ignore[method-assign]
+
+    async def is_over(self, rescans: int) -> None:
+        """Of so many rescans that ended since this was last asked; of the first there is, nothing is counted."""
+        await until(lambda: len(self._waiting) >= rescans)
+        while self._waiting:
+            self._count(*self._waiting.pop(0))
 
 
 @asynccontextmanager

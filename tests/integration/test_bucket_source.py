@@ -26,7 +26,7 @@ from lakewatchd.sources.bucket.source import BucketSource
 from lakewatchd.sources.bucket.told import Told
 from lakewatchd.sources.known import ScanOptions
 from lakewatchd.sources.missing import RemovalGuard
-from tests.one_bucket import SETTINGS, FakeBucket, FakeWay, Lake, alive, until
+from tests.one_bucket import SETTINGS, FakeBucket, FakeWay, Lake, Late, alive, until
 
 FEW = WatchConfig(removal_share=0.2, removal_files=5)
 
@@ -195,7 +195,7 @@ async def test_what_is_put_while_the_listing_runs_is_not_counted_as_lost() -> No
             for number in range(10):
                 bucket.put(f"aaa/{number}")
             news = ways[0].tell(Change.ADDED, *(f"aaa/{number}" for number in range(10)))
-            asyncio.run_coroutine_threadsafe(news, loop).result(10)
+            asyncio.run_coroutine_threadsafe(news, loop).result(60)
 
     async with alive(bucket, lake, watch=FEW, make_ways=lambda *to: ways.append(FakeWay(*to)) or ways) as source:
         await source.wait_caught_up()
@@ -380,8 +380,8 @@ async def test_a_gap_leads_to_one_rescan_however_often_a_way_flaps() -> None:
 async def test_what_no_way_told_of_counts_as_missed_if_one_was_connected() -> None:
     bucket, lake = filled(3)
     ways: list[FakeWay] = []
-    late_s = 1.0
-    async with alive(bucket, lake, late_s=late_s, make_ways=lambda *to: ways.append(FakeWay(*to)) or ways) as source:
+    async with alive(bucket, lake, late_s=0.0, make_ways=lambda *to: ways.append(FakeWay(*to)) or ways) as source:
+        late = Late(source)
         await source.wait_caught_up()
         assert source.status.missed is None
         await source.wait_caught_up()
@@ -392,16 +392,18 @@ async def test_what_no_way_told_of_counts_as_missed_if_one_was_connected() -> No
         bucket.put("late.jpg")
         await source.wait_caught_up()
         await ways[0].tell(Change.ADDED, "late.jpg")
-        await until(lambda: source.status.missed)
+        await late.is_over(2)
+        assert source.status.missed == 1
         await source.wait_caught_up()  # all of them still wait for their jobs: they are not counted twice
-        await asyncio.sleep(1.5 * late_s)
+        await late.is_over(1)
         assert source.status.missed == 1
 
 
 async def test_what_was_removed_in_silence_is_missed_however_lately_it_was_put() -> None:
     bucket, lake = filled(3)
     ways: list[FakeWay] = []
-    async with alive(bucket, lake, late_s=1.0, make_ways=lambda *to: ways.append(FakeWay(*to)) or ways) as source:
+    async with alive(bucket, lake, late_s=0.0, make_ways=lambda *to: ways.append(FakeWay(*to)) or ways) as source:
+        late = Late(source)
         await source.wait_caught_up()
         await source.wait_caught_up()
         new = ("silent.jpg", "also.jpg", "told.jpg", "late.jpg")
@@ -413,7 +415,7 @@ async def test_what_was_removed_in_silence_is_missed_however_lately_it_was_put()
         await ways[0].tell(Change.REMOVED, "told.jpg")
         assert (await source.request_scan()).removed == 3
         await ways[0].tell(Change.REMOVED, "late.jpg")
-        await until(lambda: source.status.missed)
+        await late.is_over(2)
         assert source.status.missed == 2
 
 

@@ -18,8 +18,10 @@ from lakewatchd import errors
 from lakewatchd.buckets import content, pieces
 from lakewatchd.buckets.cache import BLOCK_BYTES, ObjectCache, ObjectRef
 from lakewatchd.buckets.client import ObjectChanged
+from lakewatchd.buckets.ledger import Ledger, Lock
 from lakewatchd.buckets.reader import Objects
 from lakewatchd.config import ObjectsConfig
+from lakewatchd.testing import wait_until
 
 MB = 1 << 20
 HAMMER = Path(__file__).with_name("cache_hammer.py")
@@ -64,7 +66,18 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 def whole(objects: Objects, ref: ObjectRef) -> bytes:
     with objects.open(ref) as opened:
-        return opened.pread(ref.size_bytes, 0)
+        read = opened.pread(ref.size_bytes, 0)
+    come_to_rest(objects)
+    return read
+
+
+def come_to_rest(objects: Objects) -> None:
+    """Who fetches an object holds it for a moment longer than who reads it, and who tidies does it beside all that."""
+    lines = objects._lines.values()
+    wait_until(lambda: not any(hands.unfinished for line in lines for hands in (line._now, line._ahead)))
+    assert objects.cache is not None
+    with objects.cache._tidying:
+        pass
 
 
 def test_what_one_process_fetched_another_reads_though_the_bucket_is_away(desk: Desk) -> None:
@@ -132,8 +145,10 @@ def test_nothing_that_is_open_anywhere_is_removed_and_the_rest_goes_by_age(desk:
     refs = [desk.put(f"{number}", MB - 20_000, seed=number) for number in range(5)]
     with one.open(refs[0]) as opened:
         opened.ensure(0, MB)
-        for ref in refs[1:4]:
+        come_to_rest(one)
+        for age, ref in enumerate(refs[1:4]):
             assert whole(other, ref) == desk.bucket.objects[ref.key]
+            os.utime(desk.directory / f"{ref.name}.marks", (age, age))  # and not within one tick of the clock
         other.cache.tidy()
         whole(other, refs[1])  # used again: 2 is the oldest now
         whole(other, refs[4])
@@ -172,6 +187,7 @@ def test_without_room_bytes_are_handed_through_and_what_a_decoder_needs_is_lent(
         opened.ensure(MB, 2 * MB)
         with opened.path.open("rb") as file:
             assert os.pread(file.fileno(), MB, MB) == content[MB : 2 * MB]
+    come_to_rest(objects)
     if not limit:
         assert sorted(file.name for file in desk.directory.iterdir()) == ["evicting", "used"]
 
@@ -194,7 +210,10 @@ def test_a_block_is_on_its_way_once_whoever_asks_for_it(desk: Desk) -> None:
     assert desk.bucket.requests == [("a", 2 * MB, BLOCK_BYTES)]
 
 
-def test_who_reads_on_and_on_is_fetched_ahead_in_few_requests_and_who_jumps_is_not(desk: Desk) -> None:
+def test_who_reads_on_and_on_is_fetched_ahead_in_few_requests_and_who_jumps_is_not(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(content, "LINGER_S", 30.0)  # however slowly it reads
     objects, ref = desk.objects(read_ahead_mb=8), desk.put("a", 40 * MB)
     with objects.open(ref) as opened:
         for at in (30 * MB, 5 * MB, 20 * MB, 10 * MB):
@@ -218,6 +237,7 @@ def test_a_small_object_is_one_request(desk: Desk) -> None:
 
 def test_a_bucket_that_just_failed_is_left_alone_for_a_moment(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     objects, ref = desk.objects(), desk.put("a", MB)
+    monkeypatch.setattr("lakewatchd.buckets.line.BREAK_S", 3600.0)
     desk.bucket.is_away = True
     with objects.open(ref) as opened:
         for _ in range(20):
@@ -370,7 +390,9 @@ def test_many_processes_and_kills_serve_no_wrong_byte_and_stay_below_the_limit(t
         for _ in range(5):
             for process in running:
                 assert process.stdout is not None and process.stdout.readline() == b"read\n", process.wait(60)
-                assert desk.on_disk() <= limit
+                # What is removed while we count, and what is written then, would both count
+                with Lock(directory / "evicting").held(60), Ledger(directory / "used").held(60):
+                    assert desk.on_disk() <= limit
             victim = running.pop(0)
             victim.send_signal(signal.SIGKILL)
             victim.communicate()
