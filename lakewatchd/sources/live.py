@@ -273,6 +273,7 @@ class RootSource:
         try:
             await self._ears.start(health.identity.file_system if health.identity else "")
             self._scans.request("", Priority.BACKFILL)
+            self._buffer.taken()
             self._polls = self._ears.strategy.polls
             async with asyncio.TaskGroup() as group:
                 for task in (self._follow, self._scan_all, self._scan_dirty, self._guard, self._prove, self._poll):

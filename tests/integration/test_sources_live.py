@@ -358,3 +358,12 @@ async def test_a_change_on_its_way_can_be_asked_for_at_every_moment(
         assert told["waiting"] and all(told["waiting"])
         assert told["due"] and all(told["due"])
         assert not source.waiting("new.jpg") and not source.scan_due("d/b.jpg"), "it is over"
+
+
+async def test_what_waited_before_the_root_was_looked_at_does_not_seem_to_wait_for_ever(base: Path, lake: Lake) -> None:
+    for path in base.rglob("*.jpg"):
+        os.utime(path, (1e9, 1e9))
+    async with alive(base, lake) as source:
+        source._buffer.add(FileEvent(PathKey("r", "a.jpg"), Change.MODIFIED))
+        await source.request_scan()
+        assert set(lake.files) == {"a.jpg", "d/b.jpg"} and source.waiting("a.jpg") == ""
