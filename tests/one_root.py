@@ -14,7 +14,7 @@ from typing import Any
 
 from lakewatchd.config import WatchConfig
 from lakewatchd.core.asset import PathKey, Version
-from lakewatchd.core.clock import SystemClock
+from lakewatchd.core.clock import Clock, SystemClock
 from lakewatchd.core.event import Change, FileEvent
 from lakewatchd.daemon.wiring import PollPlaces, QueueThread
 from lakewatchd.queue.database import Database
@@ -69,10 +69,16 @@ class Lake(Memory):
 
 @asynccontextmanager
 async def alive(
-    base: Path, lake: Lake, config: WatchConfig = QUICK, emit_retry_s: float = 1.0, **more: Any
+    base: Path,
+    lake: Lake,
+    config: WatchConfig = QUICK,
+    emit_retry_s: float = 1.0,
+    clock: Clock | None = None,
+    **more: Any,
 ) -> AsyncIterator[RootSource]:
     more = {"health_s": 0.1, **more}
-    source = RootSource(Root("r", base), config, lake, lake.emit, SystemClock(), emit_retry_s=emit_retry_s, **more)
+    clock = clock or SystemClock()
+    source = RootSource(Root("r", base), config, lake, lake.emit, clock, emit_retry_s=emit_retry_s, **more)
     task = asyncio.create_task(source.run())
     try:
         yield source

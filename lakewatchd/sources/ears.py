@@ -31,9 +31,9 @@ _log = logging.getLogger(__name__)
 CALL_S = 15.0
 """Starting a watch, or the canary: longer means that the file system hangs."""
 STOP_S = 6.0
-MARK_S = 5.0
 PROOF_S = 30.0
-"""Under a flood the watcher has much to read before it comes to the canary's mark."""
+"""Under a flood the watcher has much to read before it comes to a mark. Who asked in vain has all scanned, and a scan
+that is ahead of the watcher holds back what nobody saw deleted."""
 
 
 class Ears:
@@ -122,11 +122,11 @@ class Ears:
             song = await self._workers["canary"].run_within(CALL_S, canary.sing, self._root.path, self._config.canary)
         except TimedOut:
             return canary.NotAsked("no answer")
-        if isinstance(song, Sang) and not await self.heard_all(PROOF_S):
+        if isinstance(song, Sang) and not await self.heard_all():
             return Silent("the watcher does not answer")
         return song
 
-    async def heard_all(self, answer_s: float = MARK_S) -> bool:
+    async def heard_all(self, answer_s: float = PROOF_S) -> bool:
         """All changes made until now, that the kernel knows of, are in the buffer. False when that cannot be told."""
         watcher = self._watcher
         if watcher is None:

@@ -64,6 +64,8 @@ class Scanning:
         """Of those that the buffer heard of."""
         self._unwitnessed = 0
         """Removals told since the last scan of all that nobody heard of: looks find a great loss a few at a time."""
+        self._judging: ScanRequest | None = None
+        """Asked for by a look that held something back."""
 
     def request(self, directory: str, priority: Priority, accept_removals: bool = False) -> ScanRequest:
         return (self.sub if directory else self.full).add(directory, priority, accept_removals)
@@ -111,8 +113,10 @@ class Scanning:
             directory, ScanOptions(enter=enter, priority=priority, told=self._unwitnessed), "poll"
         )
         self._unwitnessed += summary.removed
-        if summary.held_back and not (self.last and self.last.held_back):  # else all waits for a person already
-            self.request("", Priority.CHANGED)
+        is_judged = self.last is not None and self.last.held_back > 0  # then all waits for a person already
+        is_being_judged = self._judging is not None and not self._judging.done.done()
+        if summary.held_back and not is_judged and not is_being_judged:
+            self._judging = self.request("", Priority.CHANGED)
         return Found(summary.modified + summary.removed, summary.seen + summary.ignored_count + entered)
 
     @property

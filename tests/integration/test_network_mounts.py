@@ -149,7 +149,6 @@ def server(tmp_path: Path) -> Iterator[Server]:
 async def test_a_server_that_stops_answering_costs_its_root_only(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probe, "ANSWER_S", 3.0)
     make_tree(server.exported, {"a.jpg": "1", "d/b.jpg": "2"})
     here, local = tmp_path / "here", make_tree(tmp_path / "local", {"x.jpg": "1"})
     server.mount(here)
@@ -163,12 +162,14 @@ async def test_a_server_that_stops_answering_costs_its_root_only(
             assert "fuse.sshfs" in source.status.watching
 
             server.signal(signal.SIGSTOP)
-            await until(lambda: source.status.state is RootState.AWAY)
-            assert source.status.reason == "does not answer"
-            make_tree(local, {"meanwhile.jpg": "2"})
-            await until(lambda: "meanwhile.jpg" in other.files)
-            await until(lambda: source.status.left_behind >= 4)
-            assert source.status.left_behind <= 12, "what hangs is bounded"
+            with monkeypatch.context() as impatient:  # only while it hangs: a busy machine answers late too
+                impatient.setattr(probe, "ANSWER_S", 3.0)
+                await until(lambda: source.status.state is RootState.AWAY)
+                assert source.status.reason == "does not answer"
+                make_tree(local, {"meanwhile.jpg": "2"})
+                await until(lambda: "meanwhile.jpg" in other.files)
+                await until(lambda: source.status.left_behind >= 4)
+                assert source.status.left_behind <= 12, "what hangs is bounded"
             lake.events.clear()
             make_tree(server.exported, {"meanwhile.jpg": "2"})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -30,10 +31,10 @@ SETTINGS = f"{WITHOUT_MODELS}[lake]\ncommit_s = 0.02\n"
 
 
 @asynccontextmanager
-async def built(base: Path, *, is_watching: bool = True) -> AsyncIterator[Daemon]:
+async def built(base: Path, *, is_watching: bool = True, settings: str = SETTINGS) -> AsyncIterator[Daemon]:
     """All parts of a daemon on ``base/nas``, its roots looked at; jobs run only in :func:`run_all`."""
     (base / "nas").mkdir(exist_ok=True)
-    async with open_daemon(parse(config_text(base, settings=SETTINGS), base / "lakewatchd.toml")) as daemon:
+    async with open_daemon(parse(config_text(base, settings=settings), base / "lakewatchd.toml")) as daemon:
         watching = [asyncio.create_task(source.run()) for source in daemon.sources.values()] if is_watching else []
         try:
             yield daemon
@@ -41,6 +42,11 @@ async def built(base: Path, *, is_watching: bool = True) -> AsyncIterator[Daemon
             for task in watching:
                 task.cancel()
             await asyncio.gather(*watching, return_exceptions=True)
+
+
+NOTHING_SETTLES = f"{SETTINGS}[watch]\nsettle_s = 600.0\nsettle_open_s = 3600.0\n"
+quiet = functools.partial(built, settings=NOTHING_SETTLES)
+"""One whose watcher queues nothing while a test takes its time: there are the jobs that the test asks for."""
 
 
 async def claim(daemon: Daemon, stage: str) -> Job:
@@ -75,7 +81,7 @@ def look_at(path: str) -> JobSpec:
 async def test_another_device_number_is_the_same_file(tmp_path: Path) -> None:
     """A reboot numbers devices anew; taking that for news, an index job would ask for a look for ever."""
     make_tree(tmp_path / "nas", {"a.txt": "some words"})
-    async with built(tmp_path) as daemon:
+    async with quiet(tmp_path) as daemon:
         key = PathKey("nas", "a.txt")
         identity = await daemon.decoders.quick.identify("a.txt", root=str(tmp_path / "nas"))
         assert identity is not None
@@ -90,7 +96,7 @@ async def test_a_stage_that_fails_after_decoding_leaves_the_passages(tmp_path: P
         raise DamagedMedia("the model cannot take it")
 
     make_tree(tmp_path / "nas", {"a.txt": "some words"})
-    async with built(tmp_path) as daemon:
+    async with quiet(tmp_path) as daemon:
         await run_ingest(daemon, "a.txt")
         job = await claim(daemon, "index")
         daemon.stages["embed"] = Stage(Transform.of("embed", 1, {}), refuse)
@@ -103,7 +109,7 @@ async def test_a_copy_that_cannot_be_read_does_not_stand_before_one_that_can(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_tree(tmp_path / "nas", {"a.txt": "some words", "deep/b.txt": "some words"})
-    async with built(tmp_path) as daemon:
+    async with quiet(tmp_path) as daemon:
         await run_ingest(daemon, "a.txt")
         await run_ingest(daemon, "deep/b.txt")
         describe = daemon.context.files.describe
@@ -121,7 +127,7 @@ async def test_a_copy_that_cannot_be_read_does_not_stand_before_one_that_can(
 
 async def test_an_index_job_waits_for_a_root_that_went_away(tmp_path: Path) -> None:
     make_tree(tmp_path / "nas", {"a.txt": "some words"})
-    async with built(tmp_path) as daemon:
+    async with quiet(tmp_path) as daemon:
         await run_ingest(daemon, "a.txt")
         job = await claim(daemon, "index")
         (tmp_path / "nas").rename(tmp_path / "unplugged")
@@ -133,7 +139,7 @@ async def test_an_index_job_waits_for_a_root_that_went_away(tmp_path: Path) -> N
 async def test_what_was_published_before_a_crash_is_taken_back(tmp_path: Path) -> None:
     """Killed between lake and ack, while another job had seen the rows: the next look must mend both assets."""
     make_tree(tmp_path / "nas", {"a.txt": "first", "b/copy.txt": "second"})
-    async with built(tmp_path) as daemon:
+    async with quiet(tmp_path) as daemon:
         await run_all(daemon, look_at("a.txt"), look_at("b/copy.txt"))
         make_tree(tmp_path / "nas", {"a.txt": "second"})
         await daemon.queue_thread(daemon.queue.put, [look_at("a.txt")])
@@ -151,7 +157,7 @@ async def test_what_was_published_before_a_crash_is_taken_back(tmp_path: Path) -
 
 async def test_a_file_that_went_before_its_ack_leaves_nothing(tmp_path: Path) -> None:
     make_tree(tmp_path / "nas", {"new.txt": "short-lived"})
-    async with built(tmp_path) as daemon:
+    async with quiet(tmp_path) as daemon:
         await daemon.queue_thread(daemon.queue.put, [look_at("new.txt")])
         await handle(daemon, await claim(daemon, "ingest"))  # in the lake; then it is killed
         (tmp_path / "nas" / "new.txt").unlink()
@@ -164,7 +170,7 @@ async def test_a_file_that_went_before_its_ack_leaves_nothing(tmp_path: Path) ->
 async def test_a_file_that_was_put_back_before_the_ack_is_what_it_was(tmp_path: Path) -> None:
     first = tmp_path / "nas" / "a.txt"
     make_tree(tmp_path / "nas", {"a.txt": "first"})
-    async with built(tmp_path) as daemon:
+    async with quiet(tmp_path) as daemon:
         await run_all(daemon, look_at("a.txt"))
         first.rename(tmp_path / "aside")
         make_tree(tmp_path / "nas", {"a.txt": "second"})
@@ -179,7 +185,7 @@ async def test_a_file_that_was_put_back_before_the_ack_is_what_it_was(tmp_path: 
 @pytest.mark.parametrize(("before", "after"), [("a.md", "md"), ("a.md", ".md"), ("md", "b.md")])
 async def test_a_name_after_a_rename_says_what_it_says_to_a_fresh_look(tmp_path: Path, before: str, after: str) -> None:
     make_tree(tmp_path / "nas", {before: "# words"})
-    async with built(tmp_path) as daemon:
+    async with quiet(tmp_path) as daemon:
         await run_all(daemon, look_at(before))
         (tmp_path / "nas" / before).rename(tmp_path / "nas" / after)
         await run_all(daemon, look_at(after), look_at(before))
@@ -230,11 +236,11 @@ async def test_jobs_from_before_a_restart_heed_an_ignore_file_that_no_scan_has_r
 async def test_a_lake_that_was_moved_away_is_made_again(tmp_path: Path) -> None:
     """As every hint about a damaged lake promises."""
     make_tree(tmp_path / "nas", {"a.txt": "some words", "b/c.txt": "others"})
-    async with built(tmp_path) as daemon:
+    async with quiet(tmp_path) as daemon:
         await repair.agree(daemon)
         await run_all(daemon, look_at("a.txt"), look_at("b/c.txt"))
     (tmp_path / "state" / "lake").rename(tmp_path / "damaged")
-    async with built(tmp_path) as daemon:
+    async with quiet(tmp_path) as daemon:
         await repair.agree(daemon)
         await run_all(daemon, look_at("a.txt"), look_at("b/c.txt"))
         assert {row.best.path async for row in daemon.reader.all_gold()} == {"a.txt", "b/c.txt"}
@@ -244,14 +250,14 @@ async def test_a_lake_that_was_moved_away_is_made_again(tmp_path: Path) -> None:
 async def test_what_was_parked_is_shown_by_a_lake_that_was_made_again(tmp_path: Path) -> None:
     """A bad file keeps its place in the view. The scan that fills the new lake wakes nobody."""
     make_tree(tmp_path / "nas", {"bad.txt": "some words"})
-    async with built(tmp_path) as daemon:
+    async with quiet(tmp_path) as daemon:
         await repair.agree(daemon)
         await run_ingest(daemon, "bad.txt")
         job = await claim(daemon, "index")
         await handle(daemon, job)
         await daemon.queue_thread(daemon.queue.park, job, "damaged-media", "it was bad")
     (tmp_path / "state" / "lake").rename(tmp_path / "damaged")
-    async with built(tmp_path) as daemon:
+    async with quiet(tmp_path) as daemon:
         await repair.agree(daemon)
         await run_all(daemon, ingest.spec(PathKey("nas", "bad.txt"), Priority.BACKFILL))
         assert [row.best.path async for row in daemon.reader.all_gold()] == ["bad.txt"]
@@ -259,7 +265,7 @@ async def test_what_was_parked_is_shown_by_a_lake_that_was_made_again(tmp_path: 
 
 async def test_what_nothing_holds_is_withdrawn_though_the_queue_was_lost_with_the_job_for_it(tmp_path: Path) -> None:
     make_tree(tmp_path / "nas", {"a.txt": "as it was"})
-    async with built(tmp_path) as daemon:
+    async with quiet(tmp_path) as daemon:
         await repair.agree(daemon)
         await run_all(daemon, look_at("a.txt"))
         make_tree(tmp_path / "nas", {"a.txt": "as it is now"})
@@ -267,7 +273,7 @@ async def test_what_nothing_holds_is_withdrawn_though_the_queue_was_lost_with_th
         await handle(daemon, await claim(daemon, "ingest"))  # the lake knows of the change, the queue does not
     for leftover in (tmp_path / "state").glob("queue.db*"):
         leftover.unlink()
-    async with built(tmp_path) as daemon:
+    async with quiet(tmp_path) as daemon:
         await repair.agree(daemon)
         await run_all(daemon)
         assert [row.size_bytes async for row in daemon.reader.all_gold()] == [len("as it is now")]
@@ -294,7 +300,7 @@ async def test_a_queue_that_was_moved_away_forgets_no_file_of_the_lake(tmp_path:
 
 async def test_a_parked_asset_that_lost_its_place_is_withdrawn_however_patient_the_look(tmp_path: Path) -> None:
     make_tree(tmp_path / "nas", {"a.txt": "some words"})
-    async with built(tmp_path) as daemon:
+    async with quiet(tmp_path) as daemon:
         await run_all(daemon, look_at("a.txt"))
         (asset,) = [row.asset_id async for row in daemon.reader.all_gold()]
         await daemon.queue_thread(daemon.queue.put, [index_spec(asset, Priority.FRESH)])
@@ -308,7 +314,7 @@ async def test_a_parked_asset_that_lost_its_place_is_withdrawn_however_patient_t
 async def test_parked_jobs_of_files_that_are_gone_are_let_go(tmp_path: Path) -> None:
     """A file that was never indexed is missed by no scan."""
     make_tree(tmp_path / "nas", {"stays.jpg": "1", "goes.jpg": "2"})
-    async with built(tmp_path) as daemon:
+    async with quiet(tmp_path) as daemon:
         await daemon.queue_thread(daemon.queue.put, [look_at("stays.jpg"), look_at("goes.jpg")])
         for _ in range(2):
             job = await claim(daemon, "ingest")

@@ -45,7 +45,7 @@ async def test_polling_takes_over_while_events_do_not_arrive(
         await until(lambda: source.status.watching.startswith("polled every"))
         assert "no event came" in source.status.problem and source.status.canary_failures == 1
         await until(lambda: memory.size("r")[0] == 2)
-        monkeypatch.setattr(source._buffer, "add", lambda event: None)  # deaf
+        monkeypatch.setattr(source._buffer, "add_all", lambda events: None)  # deaf
         path = base / "d" / "unheard.jpg"
         path.write_text("x")
         os.utime(path, (1, 1))  # quiet for long, so that it need not settle
