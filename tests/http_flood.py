@@ -1,5 +1,5 @@
 """Junk at full speed, and among it what is right: ``python -m tests.http_flood HOST:PORT TOKEN RATE SECONDS [LEAST]``
-(an empty TOKEN: junk only). It takes longer where LEAST requests of junk, and one that is right, are not sent by then.
+(an empty TOKEN: junk only). It takes longer where LEAST requests of junk, and ten that are right, are not sent by then.
 
 Open loop: RATE requests a second are due, whatever is answered; what cannot be sent, as every connection waits for its
 answer, is left out and told. What is right is sent again until it is kept, as an object store does. The result is one
@@ -16,8 +16,8 @@ import sys
 import time
 from dataclasses import dataclass, field
 
-CONNECTIONS, RIGHT = 96, 4
-"""Of strangers, and of the one who means well."""
+CONNECTIONS, RIGHT, RIGHT_LEAST = 96, 4, 10
+"""Of strangers, and of the one who means well; and how often this one asks at least."""
 SENDER = "127.0.0.2"
 """Where all of them come from, so that other tests do not suffer for it."""
 GAP_S = 0.002
@@ -110,7 +110,7 @@ def main() -> None:
     is_over = False
     while not is_over or any(one.waits for one in everybody if one.is_right):
         now = time.monotonic()
-        is_over = is_over or (now >= began + seconds and sent >= least and (right > 0 or not good))
+        is_over = is_over or (now >= began + seconds and sent >= least and (right >= RIGHT_LEAST or not good))
         for one in everybody:
             if one.is_right and not one.waits and not is_over and now >= next_right:
                 one.send(request(token, record(f"right-{right}")))

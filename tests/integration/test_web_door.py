@@ -91,7 +91,7 @@ class Door:
 
     def __exit__(self, *_: object) -> None:
         self.is_shut = False
-        if self._thread.is_alive():
+        with contextlib.suppress(RuntimeError):  # it has ended by itself, or is about to
             self.loop.call_soon_threadsafe(self._end.set)
         self._thread.join(30)
         assert not self._thread.is_alive()
@@ -102,9 +102,17 @@ class Door:
 
     @property
     def address(self) -> tuple[str, int]:
+        """Where it was open last."""
         parts = urllib.parse.urlsplit(self.webhooks["photos"].state.detail)
         assert parts.hostname and parts.port
         return parts.hostname, parts.port
+
+    @property
+    def open_at(self) -> tuple[str, int] | None:
+        """None while it is closed."""
+        state = self.webhooks["photos"].state  # once: it changes in another thread
+        parts = urllib.parse.urlsplit(state.detail if state.is_connected else "")
+        return (parts.hostname, parts.port) if parts.hostname and parts.port else None
 
     @property
     def process(self) -> psutil.Process:
@@ -137,7 +145,8 @@ class Door:
     def raw(self, data: bytes) -> bytes:
         """All that is answered to ``data``, until the other side closes."""
         with socket.create_connection(self.address, timeout=60) as connection:
-            connection.sendall(data)
+            with contextlib.suppress(ConnectionResetError, BrokenPipeError):  # it need not take all of it
+                connection.sendall(data)
             answers = b""
             with contextlib.suppress(ConnectionResetError):
                 while piece := connection.recv(65536):
@@ -194,8 +203,7 @@ def test_an_event_is_kept_before_200_is_said(door: Door) -> None:
 
 def test_what_was_posted_before_the_door_was_open_is_a_gap() -> None:
     with Door(settings()) as door:
-        wait_until(lambda: door.is_open)
-        assert len(door.gaps) == 3, "one for each bucket with a door"
+        wait_until(lambda: len(door.gaps) == 3, what="one for each bucket with a door")
 
 
 async def test_a_door_that_will_be_open_in_a_moment_has_no_problem_and_is_waited_for() -> None:
@@ -386,7 +394,7 @@ def test_a_process_that_died_is_replaced_and_nobody_who_waits_is_turned_away(doo
 def test_in_a_flood_of_junk_all_that_is_right_is_kept(door: Door) -> None:
     """10 000 a second, or as many as this machine can send, of which some hundreds are right."""
     host, port = door.address
-    argv = [sys.executable, "-m", "tests.http_flood", f"{host}:{port}", TOKEN, "10000", "1.5"]
+    argv = [sys.executable, "-m", "tests.http_flood", f"{host}:{port}", TOKEN, "10000", "1.5", "200"]
     process = door.process
     largest = before = process.memory_info().rss
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as flood:
@@ -433,7 +441,7 @@ def test_a_port_that_is_taken_is_a_problem_with_its_fix_and_passes(monkeypatch: 
         with Door(settings(f"127.0.0.1:{port}")) as door:
             (problem,) = door.web.problems
             assert "already in use" in problem.message and f"sport = :{port}" in problem.hint
-            assert door.webhooks["photos"].state.problem == problem.message
+            wait_until(lambda: door.webhooks["photos"].state.problem == problem.message)
             taken.close()
             wait_until(lambda: door.is_open)
             assert not door.web.problems and not door.webhooks["photos"].state.problem
@@ -447,13 +455,13 @@ def test_other_settings_are_in_use_at_once(door: Door) -> None:
         door.config, buckets=(*new, *door.config.buckets[1:]), web=WebConfig(enabled=False, listen=f"127.0.0.1:{port}")
     )
     door.loop.call_soon_threadsafe(door.web.apply, other)
-    wait_until(lambda: door.is_open and door.address != before)
+    wait_until(lambda: door.open_at not in (None, before))
     assert door.post(message(record("a"))) == 401
     assert door.post(message(record("a")), token=TOKEN[::-1] * 2) == 200
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(before)
     door.loop.call_soon_threadsafe(door.web.apply, door.config)
-    wait_until(lambda: door.is_open and door.address[1] != port)
+    wait_until(lambda: door.open_at not in (None, ("127.0.0.1", port)))
     assert door.post(message(record("b"))) == 200
 
 
@@ -539,12 +547,8 @@ def _listens(address: str) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def answering(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[str, int]]:
-    """The web process's half in this loop, in haste, and a daemon that keeps everything at once."""
-    monkeypatch.setattr(connection_module, "HEAD_S", 1.0)
-    monkeypatch.setattr(connection_module, "REQUEST_S", 2.0)
-    monkeypatch.setattr(connection_module, "IDLE_S", 1.5)
-    monkeypatch.setattr(connection_module, "LOOK_S", 0.05)
+async def answering() -> AsyncIterator[tuple[str, int]]:
+    """The web process's half in this loop, and a daemon that keeps everything at once."""
 
     async def exchange(letter: Json) -> Json:
         return {"failed": []}
@@ -581,13 +585,34 @@ async def talk(address: tuple[str, int], *pieces: bytes, pause_s: float = 0.0) -
         writer.close()
 
 
+def in_haste(monkeypatch: pytest.MonkeyPatch, come: int, have_begun: int, have_sent_heads: int) -> None:
+    """Deadlines of moments, but nobody is ended before so many are there, have begun, and have sent a head."""
+    monkeypatch.setattr(connection_module, "HEAD_S", 1.0)
+    monkeypatch.setattr(connection_module, "REQUEST_S", 2.0)
+    monkeypatch.setattr(connection_module, "IDLE_S", 1.5)
+    monkeypatch.setattr(connection_module, "LOOK_S", 0.05)
+    watch_the_clock = connection_module.Door.watch_the_clock
+
+    def counts(door: connection_module.Door) -> tuple[int, int, int]:
+        heads = sum(not one._is_in_head for one in door.connections)
+        return len(door.connections), heads + sum(one._head_bytes > 0 for one in door.connections), heads
+
+    async def later(door: connection_module.Door) -> None:
+        while counts(door) != (come, have_begun, have_sent_heads):  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(0.01)
+        await watch_the_clock(door)
+
+    monkeypatch.setattr(connection_module.Door, "watch_the_clock", later)
+
+
 async def test_whoever_is_slow_is_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """However it is slow: each of these would otherwise last for ever."""
+    in_haste(monkeypatch, come=7, have_begun=6, have_sent_heads=5)
     body = message(record("a"))
     drops = [bytes([byte]) for byte in head(*(f"X-{number}: y" for number in range(10_000)))]
     slow_body = head("Content-Length: 60000")
     refused = head("Content-Length: 60000", token=WRONG)
-    async with answering(monkeypatch) as address:
+    async with answering() as address:
         silent, dripping, without_body, slow, wrong, idle, wrong_and_idle = await asyncio.gather(
             talk(address),
             talk(address, *drops, pause_s=0.01),
@@ -606,8 +631,8 @@ async def test_whoever_is_slow_is_sent_away(monkeypatch: pytest.MonkeyPatch) -> 
     assert wrong_and_idle.startswith(b"HTTP/1.1 401 ") and wrong_and_idle.count(b"HTTP/1.1") == 1
 
 
-async def test_a_stranger_cannot_send_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with answering(monkeypatch) as address:
+async def test_a_stranger_cannot_send_without_end() -> None:
+    async with answering() as address:
         endless = await talk(
             address, head("Transfer-Encoding: chunked", token=WRONG), *[b"8000\r\n" + b"x" * 0x8000 + b"\r\n"] * 1000
         )
@@ -693,7 +718,7 @@ def operations(parent):
         return struct.pack("!I", len(raw)) + raw
 
     def lie(args, blobs):
-        how = LIES[len(turns.read_text()) - 1]
+        how = LIES[min(len(turns.read_text()), len(LIES)) - 1]
         parent.ask({"posts": {}, "tallies": {}})
         if how == "length":
             connection.sendall(struct.pack("!I", 100_000_000) + b"[" * 10_000_000)
@@ -721,7 +746,7 @@ def test_a_web_process_that_was_taken_over_harms_nobody(tmp_path: Path, monkeypa
     monkeypatch.setattr(web_module, "RETRY_S", 0.01)
     monkeypatch.setattr(web_module, "RETRY_MAX_S", 0.1)
     with Door(settings()) as door:
-        wait_until(lambda: turns.exists() and len(turns.read_text()) == 4)
+        wait_until(lambda: turns.exists() and len(turns.read_text()) >= 4)
         monkeypatch.setattr(web_module, "MODULE", "lakewatchd.web.child_main")
         assert door.post(message(record("after"))) == 200, "who comes waits for it"
         assert door.error is None
