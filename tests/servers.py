@@ -234,11 +234,25 @@ def juicefs_gateway(
     server = S3Server(
         argv,
         place / "out.log",
-        lambda: answers(f"{endpoint}/minio/health/live") and all(_has_target(server, arn) for arn in arns),
+        lambda: (
+            answers(f"{endpoint}/minio/health/live") and _serves(server) and all(_has_target(server, arn) for arn in arns)
+        ),
         environ,
         endpoint=endpoint,
     )
     return server
+
+
+def _serves(server: S3Server) -> bool:
+    """It lives before it serves: until then it says 503 to all."""
+    from minio.error import MinioException
+    from urllib3.exceptions import HTTPError
+
+    try:
+        server.client().list_buckets()
+    except (MinioException, HTTPError):
+        return False
+    return True
 
 
 def _has_target(server: S3Server, arn: str) -> bool:

@@ -355,8 +355,8 @@ def test_a_wire_that_breaks_again_and_again_and_one_that_is_silent(own: S3Server
     bucket = Bucket(own.settings(name), QUICK)
     bucket.put("a", content)
     with servers.Proxy(own.endpoint) as proxy:
-        impatient = ObjectsConfig(timeout_s=2)
-        through = Bucket(dataclasses.replace(own.settings(name), endpoint=proxy.endpoint), impatient)
+        settings = dataclasses.replace(own.settings(name), endpoint=proxy.endpoint)
+        through, impatient = Bucket(settings, QUICK), Bucket(settings, ObjectsConfig(timeout_s=2))
         proxy.cut_after, got = 700_000, bytearray()
         for piece in through.read("a", 0, len(content)):
             got += piece
@@ -367,7 +367,7 @@ def test_a_wire_that_breaks_again_and_again_and_one_that_is_silent(own: S3Server
                 list(through.pages())
             assert "Error" not in caught.value.message
         proxy.cut_after, proxy.is_silent = None, True
-        for ask in (lambda: through.head("a"), through.require, lambda: list(through.read("a", 0, 5))):
+        for ask in (lambda: impatient.head("a"), impatient.require, lambda: list(impatient.read("a", 0, 5))):
             with pytest.raises(TransientError, match="says nothing"):
                 ask()
         proxy.is_silent = False
