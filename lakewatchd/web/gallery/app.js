@@ -6,7 +6,7 @@ import { Browse } from "./browse.js";
 import { Icon } from "./icons.js";
 import { SearchBox } from "./searchbox.js";
 import { onAddress, onSay, theme } from "./state.js";
-import { html, render, useEffect, useErrorBoundary, useRef, useState } from "./ui.js";
+import { html, render, useEffect, useErrorBoundary, useLayoutEffect, useRef, useState } from "./ui.js";
 import { plainly } from "./words.js";
 
 const PAGES = {
@@ -84,7 +84,7 @@ function Toast() {
   useEffect(() => onSay(setMessage), []);
   useEffect(() => {
     if (!message) return undefined;
-    const timer = setTimeout(() => setMessage(null), message.undo ? 8000 : 5000);
+    const timer = setTimeout(() => setMessage(null), message.undo ? 8000 : 6000);
     return () => clearTimeout(timer);
   }, [message]);
   const undo = () => {
@@ -135,7 +135,7 @@ function App() {
     const title = here.name === "list" ? here.query.get("q") : PAGES[here.name]?.title;
     if (here.name !== "asset") document.title = title ? `${title} · lakewatch` : "lakewatch";
   }, [here]);
-  useEffect(() => {
+  useLayoutEffect(() => { // what is seen obeys: a key may come before effects do
     const press = (event) => {
       if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
       if (event.target.closest?.("input, textarea, select, dialog, [contenteditable]")) return;
