@@ -235,7 +235,9 @@ def juicefs_gateway(
         argv,
         place / "out.log",
         lambda: (
-            answers(f"{endpoint}/minio/health/live") and _serves(server) and all(_has_target(server, arn) for arn in arns)
+            answers(f"{endpoint}/minio/health/live")
+            and _serves(server)
+            and all(_has_target(server, arn) for arn in arns)
         ),
         environ,
         endpoint=endpoint,

@@ -35,7 +35,7 @@ def disk(tmp_path: Path) -> Iterator[Mount]:
 
 
 def told_by(daemon: LiveDaemon, *command: str) -> Any:
-    return json.loads(daemon.run(*command, "--json", timeout_s=20, check=False).stdout)
+    return json.loads(daemon.run(*command, "--json", timeout_s=60, check=False).stdout)
 
 
 def roots(daemon: LiveDaemon) -> dict[str, dict[str, object]]:
