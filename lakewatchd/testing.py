@@ -157,7 +157,7 @@ class LiveDaemon:
             raise AssertionError(f"{args} -> {done.returncode}\n{done.stdout}{done.stderr}\nlog:\n{self.log}")
         return done
 
-    def wait_idle(self, timeout_s: float = 300) -> None:
+    def wait_idle(self, timeout_s: float = 600) -> None:
         """As ``lakewatchd status --wait``: all that lies there now is indexed or parked."""
         self.ask("wait_idle", timeout_s)
 

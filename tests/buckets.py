@@ -50,7 +50,8 @@ def daemon(base: Path, server: S3Server, bucket: str, *, root: str = "", more: s
     (base / "nas").mkdir(parents=True, exist_ok=True)
     own = f'[[root]]\nname = "{ROOT}"\nbucket = "{bucket}"\nendpoint = "{server.endpoint}"\n'
     own += root if "listen =" in root else f"listen = false\n{root}"
-    live = LiveDaemon(base / "d", base / "nas", settings=f"{QUICK}{WITHOUT_MODELS}{own}\n{more}")
+    objects = "" if "[objects]" in more else "[objects]\ntimeout_s = 30.0\n"
+    live = LiveDaemon(base / "d", base / "nas", settings=f"{QUICK}{WITHOUT_MODELS}{own}\n{objects}{more}")
     live.environment = {
         "PYTHONPATH": str(CHECKOUT),
         "LAKEWATCHD_PHOTOS_ACCESS_KEY": server.access_key,

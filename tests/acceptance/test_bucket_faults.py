@@ -37,7 +37,7 @@ from tests.servers import Hook, S3Server, free_ports, juicefs_gateway, mosquitto
 
 TOKEN = "a-token-for-the-tests"
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 def test_a_burst_in_which_the_server_and_two_daemons_are_killed(tmp_path: Path) -> None:

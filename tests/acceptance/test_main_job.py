@@ -21,7 +21,7 @@ from lakewatchd.testing import WITHOUT_MODELS, LiveDaemon, make_tree, wait_until
 from tests.films import film
 from tests.machine.lab import index
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 WITHOUT_SLOW_ONES = '[models]\nspeech = "off"\nocr = "off"\n'

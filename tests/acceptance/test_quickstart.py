@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.models,
     pytest.mark.fuse,
     pytest.mark.slow,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1200),
     pytest.mark.skipif(not os.access("/dev/fuse", os.R_OK | os.W_OK), reason="needs /dev/fuse"),
 ]
 

@@ -23,7 +23,7 @@ CHECKOUT = Path(__file__).parents[2]
 pytestmark = [
     pytest.mark.systemd,
     pytest.mark.slow,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(1800),
     pytest.mark.skipif(os.geteuid() != 0, reason="a box needs root"),
     pytest.mark.skipif(shutil.which("dbus-daemon") is None, reason="needs dbus: scripts/setup-system --systemd"),
     pytest.mark.skipif(not Path("/dev/fuse").exists(), reason="needs /dev/fuse"),

@@ -79,7 +79,8 @@ def lake(base: Path, web: str = "") -> Iterator[Lake]:
     root = make_tree(base / "nas", FILES)
     for number in range(6):
         Image.new("RGB", (320, 240 + number), (40 * number, 90, 120)).save(root / f"photo {number}.jpg")
-    settings = f'[watch]\nsettle_s = 0.1\n[search]\nwarm = false\n[web]\nlisten = "127.0.0.1:0"\n{web}'
+    settings = "[watch]\nsettle_s = 0.1\n[sql]\ntimeout_s = 120.0\n[search]\nwarm = false\n"
+    settings += f'[web]\nlisten = "127.0.0.1:0"\n{web}'
     daemon = LiveDaemon(base / "daemon", root, settings=settings)
     daemon.start()
     try:
