@@ -108,11 +108,16 @@ async def _wait_idle(daemon: Daemon) -> Json:
         if any(outcomes):  # or a reload stops it: then the source that comes in its place has
             async with daemon.reloading:
                 pass
-    while daemon.retag.is_set() or daemon.is_retagging or (await daemon.queue_thread(daemon.queue.counts)).pending:
+    while _finds_work(daemon) or (await daemon.queue_thread(daemon.queue.counts)).pending:
         if daemon.paused:
             raise LakewatchError("the queue is paused: what is left will not be done", "lakewatchd queue resume")
         await asyncio.sleep(IDLE_POLL_S)
     return {"parked": (await daemon.queue_thread(daemon.queue.counts)).jobs(JobState.PARKED)}
+
+
+def _finds_work(daemon: Daemon) -> bool:
+    """Somebody looks for what is to be done. Asked first: what was found is in the queue once this is false."""
+    return daemon.retag.is_set() or daemon.is_retagging or daemon.is_catching_up
 
 
 async def _scan(daemon: Daemon, args: Json) -> Json:

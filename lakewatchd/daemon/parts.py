@@ -87,6 +87,8 @@ class Daemon:
     retag: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when tags may be out of date: :mod:`lakewatchd.daemon.tutor` looks."""
     is_retagging: bool = False
+    is_catching_up: bool = False
+    """After a start: groups of duplicates may be found to want more work."""
     correcting: asyncio.Lock = field(default_factory=asyncio.Lock)
     """A correction is read, changed and written: by one at a time."""
     needs_restart: tuple[str, ...] = ()

@@ -177,6 +177,7 @@ async def _serve(daemon: Daemon, on_ready: Callable[[Daemon], None]) -> None:
             "captions": watch_server(daemon),
             "tags": Tutor(daemon).run(),
         }
+        daemon.is_catching_up = True
         side = [tasks.create_task(chore, name=name) for name, chore in chores.items()]
         await control.start()
         try:
@@ -260,6 +261,7 @@ async def _doubt_the_queue(daemon: Daemon) -> None:
 async def _catch_up(daemon: Daemon) -> None:
     """Once, beside all other work: groups of duplicates that the last end left half told, or other rules."""
     await patiently(lambda: catch_up(daemon), lambda waits_for: None)
+    daemon.is_catching_up = False
 
 
 async def _purge(daemon: Daemon) -> None:
