@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from lakewatchd.core.content import Task
+from lakewatchd.core.event import FileEvent
 from lakewatchd.core.job import Lane, Outcome
 from lakewatchd.core.lineage import Transform
 from lakewatchd.daemon.accounts import explanation_from_files
@@ -110,8 +112,15 @@ async def test_a_rename_in_the_middle_costs_what_was_being_made_and_nothing_that
         assert [span.kind for span in await daemon.reader.spans(row.asset_id)] == ["image", "text"]
 
 
-async def test_news_while_a_heavy_stage_runs_is_published_after_it(tmp_path: Path) -> None:
+async def test_news_while_a_heavy_stage_runs_is_published_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A copy arrives, and the first place goes, while the job is on its way in the slow lane."""
+
+    async def unheard(self: Daemon, events: Sequence[FileEvent]) -> None:
+        """What the watcher hears of this, and whenever it does, would be rounds of its own."""
+
+    monkeypatch.setattr(Daemon, "emit", unheard)
     old, new = tmp_path / "nas" / "deep" / "a.png", tmp_path / "nas" / "b.png"
     picture(old)
     async with quiet(tmp_path) as daemon:
