@@ -57,7 +57,8 @@ async def _settled(daemon: Daemon, page: Sequence[GoldRow]) -> list[JobSpec]:
     served = {row.asset_id: row for row in page}
     asked = set[AssetId]()
     for row in await daemon.reader.assets(await asyncio.to_thread(index.missing, list(served))):
-        _, others = await asyncio.to_thread(index.put, dedupe.entry(row, served[row.asset_id]))
+        # Not over what a job may have put since the page was read.
+        _, others = await asyncio.to_thread(index.put, dedupe.entry(row, served[row.asset_id]), is_news=False)
         asked.update(other for other in others if other not in served)  # of the page, all are looked at below
     told = [(row.asset_id, dedupe.said(row)) for row in page]
     asked.update(await asyncio.to_thread(index.told, told))

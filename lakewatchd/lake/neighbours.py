@@ -151,15 +151,16 @@ class Neighbours:
         with self._lock:
             self._db.close()
 
-    def put(self, entry: Entry) -> tuple[Standing, list[AssetId]]:
+    def put(self, entry: Entry, *, is_news: bool = True) -> tuple[Standing, list[AssetId]]:
         """Take the asset in, or what is new of it: its standing now, and who else has to be told another than it was.
+        Where it is no news, what is known already is newer.
 
         What is returned counts as told to the asset itself.
         """
         with self._transaction() as db:
             standings = _Standings(db, self._compared, self._rank)
             known = standings.asset_of(entry.asset_id)
-            if known is None or known.entry != entry:
+            if known is None or (is_news and known.entry != entry):
                 if known is not None:
                     standings.take_out(known)
                 standings.take_in(_note(db, entry))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import importlib.util
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,7 @@ from lakewatchd.daemon.duplicates import catch_up
 from lakewatchd.daemon.parts import Daemon
 from lakewatchd.daemon.service import open_daemon
 from lakewatchd.lake.rows import GoldRow
-from lakewatchd.stages import ingest
+from lakewatchd.stages import dedupe, ingest
 from lakewatchd.stages.dedupe import COPY
 from lakewatchd.testing import config_text, make_tree
 from tests.integration.test_stages_histories import SETTINGS, built, run_all
@@ -141,6 +143,30 @@ async def test_a_lost_index_and_a_changed_mind_come_to_the_same(tmp_path: Path, 
         await catch_up(daemon)
         await run_all(daemon)
         assert await shown(daemon) == before
+
+
+async def test_what_is_made_again_does_not_undo_what_a_job_says_meanwhile(
+    tmp_path: Path, photos: dict[str, Image.Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "nas").mkdir()
+    photos[CHINA].save(tmp_path / "nas" / "a.jpg")
+    async with built(tmp_path) as daemon:
+        await run_all(daemon, look_at("a.jpg"))
+        index, (gold,) = daemon.context.neighbours, [row async for row in daemon.reader.all_gold()]
+        assert index is not None
+        (row,) = await daemon.reader.assets([gold.asset_id])
+        newer = dataclasses.replace(dedupe.entry(row, gold), dated=1.0)
+        index.remove(gold.asset_id)
+        missing = index.missing
+
+        def then_a_job_puts_it(asset_ids: Sequence[str]) -> list[str]:
+            found = missing(asset_ids)
+            index.put(newer)
+            return found
+
+        monkeypatch.setattr(index, "missing", then_a_job_puts_it)
+        await catch_up(daemon)
+        assert index._db.execute("SELECT asset_id, dated FROM asset").fetchall() == [(gold.asset_id, 1.0)]
 
 
 COPIED = {"tiger": COPY, "animal": COPY}
