@@ -8,6 +8,7 @@ import dataclasses
 import io
 import random
 import re
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -90,7 +91,7 @@ async def built(base: Path, server: S3Server, *, text_bytes: int = 1 << 24, **se
     config = dataclasses.replace(
         config,
         buckets=(root,),
-        objects=dataclasses.replace(config.objects, timeout_s=3, **settings),
+        objects=dataclasses.replace(config.objects, **settings),
         watch=dataclasses.replace(config.watch, settle_s=0.1, settle_open_s=0.2),
         decode=dataclasses.replace(config.decode, max_text_bytes=text_bytes),
     )
@@ -386,7 +387,7 @@ async def test_a_bucket_that_is_away_costs_no_attempt(
 async def test_an_object_of_which_nothing_comes_is_given_up_and_one_that_is_slow_is_not(
     tmp_path: Path, gateway: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "SILENCE_S", 1.5)
+    monkeypatch.setattr(files, "SILENCE_S", 4.0)
     async with built(tmp_path, gateway) as there:
         content, bucket = bytes(5 * (256 << 10)), bucket_of(there.daemon)
         there.put("slow.bin", content)
@@ -398,7 +399,7 @@ async def test_an_object_of_which_nothing_comes_is_given_up_and_one_that_is_slow
             for at in range(start, start + length, 256 << 10):
                 if key == "stuck.bin":
                     asyncio.run_coroutine_threadsafe(go.wait(), loop).result(60)
-                asyncio.run_coroutine_threadsafe(asyncio.sleep(0.4), loop).result(60)
+                asyncio.run_coroutine_threadsafe(asyncio.sleep(1.0), loop).result(60)
                 yield content[at : at + (256 << 10)]
 
         monkeypatch.setattr(bucket, "read", drip)
@@ -453,11 +454,12 @@ async def test_without_etags_what_is_put_over_an_object_within_the_second_is_see
     server.argv.remove("--keep-etag")
     with server:
         async with built(tmp_path / "daemon", server) as there:
-            for number in range(9):
+            for number in range(40):
                 key = f"{number}.txt"
+                await asyncio.sleep(1 - time.time() % 1)  # so that little of the second is over
                 there.put(key, b"the first words")
                 first = bucket_of(there.daemon).head(key)
-                await there.look(key)
+                await run_ingest(there, key)
                 there.put(key, b"other words now")
                 second = bucket_of(there.daemon).head(key)
                 if first == second:  # else the second was over in between
@@ -482,7 +484,7 @@ async def test_what_came_of_an_object_before_its_server_died_is_not_fetched_agai
         async with built(tmp_path / "daemon", server) as there:
             content = random.Random(1).randbytes(24 << 20)
             there.put("film.bin", content)
-            bucket, asked = bucket_of(there.daemon), list[int]()
+            bucket, asked, came = bucket_of(there.daemon), list[int](), list[int]()
             read = bucket.read
 
             def dying(key: str, start: int, length: int, **kwargs: Any) -> Iterator[bytes]:
@@ -491,6 +493,7 @@ async def test_what_came_of_an_object_before_its_server_died_is_not_fetched_agai
                 for piece in read(key, start, length, **kwargs):
                     yield piece
                     done += len(piece)
+                    came.append(len(piece))
                     if len(asked) == 1 and done > len(content) // 2 and server.process is not None:
                         server.kill()
 
@@ -504,7 +507,7 @@ async def test_what_came_of_an_object_before_its_server_died_is_not_fetched_agai
                     with contextlib.suppress(RootAway, TimedOut):  # as long as the bucket counts as away
                         await there.look("film.bin")
                     await asyncio.sleep(0.2)
-            assert asked[0] == len(content) and sum(asked[1:]) < len(content) * 0.6
+            assert asked[0] == len(content) and sum(came) < len(content) * 1.2, "also if it dies or is late once more"
             assert (await there.row("film.bin")).asset_id == blake3(content).hexdigest()
 
 
@@ -515,15 +518,18 @@ async def test_no_more_objects_are_read_at_once_than_there_are_connections(tmp_p
         for key in keys:
             there.put(key.path, random.Random(key.path).randbytes(1000))
         bucket, at_once, most = bucket_of(there.daemon), 0, 0
-        read = bucket.read
+        read, lock, pair = bucket.read, threading.Lock(), threading.Barrier(2, timeout=60)
 
         def slowly(*args: Any, **kwargs: Any) -> Iterator[bytes]:
             nonlocal at_once, most
-            at_once += 1
-            most = max(most, at_once)
+            with lock:
+                at_once += 1
+                most = max(most, at_once)
+            pair.wait()  # eight of them are four pairs
             time.sleep(0.05)
             yield from read(*args, **kwargs)
-            at_once -= 1
+            with lock:
+                at_once -= 1
 
         bucket.read = slowly  # type: ignore[method-assign]
         files = there.daemon.context.files
