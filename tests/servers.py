@@ -24,6 +24,7 @@ import random
 import shutil
 import signal
 import socket
+import sqlite3
 import ssl
 import subprocess
 import sys
@@ -87,8 +88,10 @@ class Server:
     is_ready: Callable[[], bool]
     environ: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
+    prepare: Callable[[], None] = field(default=lambda: None, kw_only=True)
 
     def start(self) -> None:
+        self.prepare()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*_DIE_WITH_PARENT, *self.argv],
@@ -240,9 +243,17 @@ def juicefs_gateway(
             and all(_has_target(server, arn) for arn in arns)
         ),
         environ,
+        prepare=lambda: _let_go(place / "meta.db"),
         endpoint=endpoint,
     )
     return server
+
+
+def _let_go(meta: Path) -> None:
+    """A gateway that was killed while it held a lock, as at its start, would hold it until somebody ends its session:
+    that is a background job, and off."""
+    with contextlib.closing(sqlite3.connect(meta, timeout=60)) as database, database:
+        database.execute("DELETE FROM jfs_flock")
 
 
 def _serves(server: S3Server) -> bool:
