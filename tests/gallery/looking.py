@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from lakewatchd.core.asset import path_text
 from lakewatchd.testing import wait_until
@@ -106,6 +106,24 @@ def test_the_transcript_follows_and_a_word_is_a_way_in(lab: Lab, visit: Visit) -
     page.evaluate("(async (audio) => { audio.muted = true; await audio.play(); })(document.querySelector('audio'))")
     until(page, f"Number(document.querySelector('.is-spoken')?.dataset.s) > {words[6]['start_s']}")
     assert serious(page) == []
+
+
+def test_a_jump_before_a_recording_has_come_is_not_taken_back(lab: Lab, visit: Visit) -> None:
+    id = recording(lab)
+    words = [word for one in spans(lab, id, "speech") for word in one["words"]]
+    held: list[Route] = []
+    is_open = False
+    page = visit("/tags")
+    page.route("**/content", lambda route: route.continue_() if is_open else held.append(route))
+    page.evaluate("(url) => { history.pushState(null, '', url); dispatchEvent(new PopStateEvent('popstate')); }",
+                  f"/asset/{id}?t={words[3]['start_s'] + 0.01}")  # fmt: skip
+    wait_until(lambda: (page.evaluate("0"), held)[1], what="the recording is asked for")
+    page.locator(f".transcript p [data-s='{words[6]['start_s']}']").click()
+    is_open = True
+    for one in held:
+        one.continue_()
+    until(page, "document.querySelector('audio').readyState >= 1")
+    until(page, f"document.querySelector('audio').currentTime.toFixed(2) === '{words[6]['start_s']:.2f}'")
 
 
 def test_a_document_opens_at_its_page_and_says_nothing_twice(lab: Lab, visit: Visit) -> None:

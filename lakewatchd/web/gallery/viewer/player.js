@@ -1,6 +1,6 @@
 // What a film and a recording have in common: a media element that begins where it is asked to, and says where it is.
 
-import { useCallback, useEffect, useState } from "../ui.js";
+import { useCallback, useEffect, useRef, useState } from "../ui.js";
 
 /** `[ref, seconds, seek, problem]`: the second that is played, what jumps to another, and why nothing can be played.
  *
@@ -10,7 +10,9 @@ export function usePlayer(begin) {
   const [element, setElement] = useState(null);
   const [seconds, setSeconds] = useState(begin ?? 0);
   const [problem, setProblem] = useState("");
+  const wanted = useRef(begin); // a jump before it knows its length is not taken back when it does
   useEffect(() => {
+    wanted.current = begin;
     if (!element) return undefined;
     const abort = new AbortController();
     const listen = (name, act) => element.addEventListener(name, act, { signal: abort.signal });
@@ -18,11 +20,17 @@ export function usePlayer(begin) {
     listen("timeupdate", tell);
     listen("seeking", tell);
     listen("error", () => setProblem(reason(element.error)), true);
-    listen("loadedmetadata", () => moveTo(element, begin));
+    listen("loadedmetadata", () => moveTo(element, wanted.current));
     if (element.readyState > 0) moveTo(element, begin);
     return () => abort.abort();
   }, [element, begin]);
-  const seek = useCallback((to) => element && moveTo(element, to), [element]);
+  const seek = useCallback(
+    (to) => {
+      wanted.current = to;
+      if (element) moveTo(element, to);
+    },
+    [element],
+  );
   return [setElement, seconds, seek, problem];
 }
 
