@@ -324,11 +324,12 @@ def check_extras(config: Config) -> Iterator[Finding]:
 
 
 def check_web(config: Config) -> Iterator[Finding]:
-    """Whether the HTTP door can be opened where it should be, and who may come in."""
+    """Whether the HTTP door can be opened where it should be, and who may come in. Nothing where none would be."""
+    from lakewatchd.daemon.web import missing_library
     from lakewatchd.web.gate import is_loopback
 
     address = config.web.listen
-    if not config.web.enabled:
+    if not config.web.enabled or (missing_library() and not any(root.webhook_token for root in config.buckets)):
         return
     if not is_loopback(address.rpartition(":")[0].strip("[]")) and not config.web.token:
         text = f"other machines reach {address} and may not look: no token is set"

@@ -106,7 +106,7 @@ class Web:
         """With these settings, for as long as they hold."""
         self._trouble = self._listeners.trouble = None
         settings = await asyncio.to_thread(settings_of, config)
-        if settings.config is not None and (missing := _missing()):
+        if settings.config is not None and (missing := missing_library()):
             self._trouble = ConfigError(f"no search page and no API: {missing} is not installed", _INSTALL)
             settings = dataclasses.replace(settings, config=None)
         if not settings.recipients and settings.config is None:
@@ -294,6 +294,6 @@ def _make_scratch(path: Path) -> None:
         path.mkdir(mode=0o700, exist_ok=True)
 
 
-def _missing() -> str:
-    """The first library of the extra that is not installed."""
+def missing_library() -> str:
+    """The first one of the extra that is not installed; empty where nothing is missing."""
     return next((name for name in LIBRARIES if importlib.util.find_spec(name) is None), "")

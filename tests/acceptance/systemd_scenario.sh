@@ -26,7 +26,8 @@ systemd-analyze security --no-pager lakewatchd.service >"$out/security"
 install -d -m 755 /srv/photos
 mount -t tmpfs -o mode=755 tmpfs /srv/photos # one that fanotify can watch as a whole; the box's own cannot be
 printf '\n[[root]]\nname = "photos"\npath = "/srv/photos"\n' >>/etc/lakewatchd/lakewatchd.toml
-sed -i 's/^settle_open_s = .*/settle_open_s = 1.0/' /etc/lakewatchd/lakewatchd.toml
+sed -i 's/^settle_open_s = .*/settle_open_s = 1.0/; s/^listen = "127.0.0.1:8420"/listen = "127.0.0.1:'"$4"'"/' \
+    /etc/lakewatchd/lakewatchd.toml
 runuser -u lakewatchd -- lakewatchd check >"$out/check" || true
 systemctl start lakewatchd lakewatchd-view
 systemctl is-active lakewatchd lakewatchd-view >"$out/active"

@@ -41,8 +41,9 @@ def told() -> Iterator[Path]:
         keys = f"access_key = {gateway.access_key}\nsecret_key = {gateway.secret_key}\n"
         (out / "cloud.keys").write_text(keys)
         command = ["scripts/systemd-box", "tests/acceptance/systemd_scenario.sh", str(out), str(photo)]
+        port = servers.free_ports(1)[0]  # as shipped it is that of any other daemon of this machine
         done = subprocess.run(
-            [*command, gateway.endpoint],
+            [*command, gateway.endpoint, str(port)],
             cwd=CHECKOUT,
             env={**os.environ, "SYSTEMD_BOX_OUT": str(out)},
             capture_output=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import socket
 import threading
 import tomllib
 from collections.abc import Iterable
@@ -12,7 +13,18 @@ import pytest
 
 from lakewatchd import config as configs
 from lakewatchd.cli import checks
-from lakewatchd.config import Config, DaemonConfig, ModelConfig, RootConfig, TagConfig, ViewConfig, WatchConfig
+from lakewatchd.config import (
+    BucketConfig,
+    Config,
+    DaemonConfig,
+    ModelConfig,
+    RootConfig,
+    TagConfig,
+    ViewConfig,
+    WatchConfig,
+    WebConfig,
+)
+from lakewatchd.daemon import web as web_process
 from lakewatchd.sources import budget
 
 Level = checks.Level
@@ -165,3 +177,17 @@ def test_models_come_with_a_fix(config: Config) -> None:
     findings = list(checks.check_models(config))
     assert findings
     assert all(finding.fix for finding in findings if finding.level is not Level.OK)
+
+
+def test_a_port_is_looked_at_only_where_it_would_be_opened(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found where another daemon had the usual port: without its extra this one would never ask for it."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        web = WebConfig(listen=f"127.0.0.1:{taken.getsockname()[1]}")
+        busy = dataclasses.replace(config, web=web)
+        found = worst(checks.check_web(busy))
+        assert found.level is Level.ERROR and "Address already in use" in found.text and "ss -ltnp" in found.fix
+        assert not list(checks.check_web(dataclasses.replace(busy, web=dataclasses.replace(web, enabled=False))))
+        monkeypatch.setattr(web_process, "LIBRARIES", ("no_such_library",))
+        assert not list(checks.check_web(busy))
+        hook = BucketConfig("photos", "photos", "http://nas:9000", webhook_token="x" * 32)
+        assert worst(checks.check_web(dataclasses.replace(busy, buckets=(hook,)))).level is Level.ERROR
