@@ -18,14 +18,17 @@ def passages(text: str, size: int, overlap: int) -> Iterator[tuple[int, int]]:
     """Cut ``text`` into pieces of at most ``size`` characters, each starting within ``overlap`` before the last end.
 
     A piece ends at the best border of its second half: paragraph, sentence, word, or just there. Pieces neither
-    start nor end with white space.
+    start nor end with white space, and none lies within another.
     """
     size = max(2, size)
     overlap = max(0, min(overlap, size // 2 - 1))
-    start = _next_word(text, 0)
+    start, told = _next_word(text, 0), 0
     while start < len(text):
         end = _end_of_piece(text, start, size)
-        yield start, start + len(text[start:end].rstrip())
+        last = start + len(text[start:end].rstrip())
+        if last > told:  # else it is what was repeated, and white space
+            yield start, last
+            told = last
         if end >= len(text):
             return
         start = _next_word(text, _start_of_next(text, end, overlap))
