@@ -335,7 +335,7 @@ def _connect(
     reader: LakeReader,
     school: School,
 ) -> Daemon:
-    memory = ScanPast(config.queue_path, queue.seen, queue_thread)
+    memory = ScanPast(config.queue_path, queue.seen, queue_thread, clock)
     excluded = own_places(config)
 
     async def emit(events: Sequence[FileEvent]) -> None:

@@ -21,6 +21,7 @@ from lakewatchd.core.pulse import Pulse
 from lakewatchd.core.visit import Visit
 from lakewatchd.queue.database import Database
 from lakewatchd.queue.polled import PollStore
+from lakewatchd.queue.report import QueueReader
 from lakewatchd.queue.seen import SeenStore
 from lakewatchd.sources.bucket.source import BucketSource
 from lakewatchd.sources.source import Source
@@ -67,21 +68,26 @@ class KnownPlaces:
 
 
 class ScanPast:
-    """``sources.known.Known`` and ``ScanMemory`` over the queue's seen table, for scan threads: they read through a
+    """``sources.known.Known`` and ``ScanMemory`` over the queue's tables, for scan threads: they read through a
     connection of their own, and write through the queue's thread."""
 
-    def __init__(self, path: Path, seen: SeenStore, thread: QueueThread) -> None:
+    def __init__(self, path: Path, seen: SeenStore, thread: QueueThread, clock: Clock) -> None:
         self._path = path
+        self._clock = clock
         self._local = threading.local()
         self._writer = seen
         self._thread = thread
 
     @property
+    def _database(self) -> Database:
+        if not hasattr(self._local, "database"):
+            self._local.database = Database(self._path, readonly=True)
+        database: Database = self._local.database
+        return database
+
+    @property
     def _seen(self) -> SeenStore:
-        if not hasattr(self._local, "seen"):
-            self._local.seen = SeenStore(Database(self._path, readonly=True))
-        store: SeenStore = self._local.seen
-        return store
+        return SeenStore(self._database)
 
     def directory(self, root: str, dir: str) -> Mapping[str, Version]:
         return {name: version for name, (version, _asset) in self._seen.directory(root, dir).items()}
@@ -106,6 +112,10 @@ class ScanPast:
 
     def elsewhere(self, root: str, path: str, version: Version) -> list[str]:
         return self._seen.elsewhere(PathKey(root, path), version)
+
+    def is_queued(self, root: str, path: str) -> bool:
+        queue = QueueReader(self._database, self._clock)
+        return queue.is_pending(ingest.NAME, PathKey(root, path).occurrence_id)
 
     def identity(self, root: str) -> str | None:
         return self._seen.root_state(root)

@@ -56,6 +56,7 @@ _PARKED = f"""{_PARKED_FACTS} INDEXED BY job_parked
     ORDER BY parked_at DESC, id DESC LIMIT ?3"""
 _PARKED_ONE = f"{_PARKED_FACTS} WHERE id = ? AND state = 3"
 _PARKED_AT = f"{_PARKED_FACTS} WHERE stage = ? AND key = ? AND state = 3"
+_PENDING_AT = "SELECT 1 FROM job WHERE stage = ? AND key = ? AND state <> 3"
 _PARKED_PAGE = f"""{_PARKED_FACTS} WHERE state = 3 AND id > ?1
     AND (?2 IS NULL OR reason = ?2) AND (?3 IS NULL OR stage = ?3) ORDER BY id LIMIT ?4"""
 
@@ -188,6 +189,10 @@ class QueueReader:
     def parked_at(self, stage: str, key: str) -> list[ParkedJob]:
         """The job of that stage and key, if it is parked."""
         return [_parked(row) for row in self._db.rows(_PARKED_AT, (stage, encode_key(key)))]
+
+    def is_pending(self, stage: str, key: str) -> bool:
+        """Whether a job of that stage and key will be worked on by itself. Costs an index seek."""
+        return bool(self._db.rows(_PENDING_AT, (stage, encode_key(key))))
 
     def parked_page(
         self, after: int = 0, reason: str | None = None, stage: str | None = None, limit: int = 1000

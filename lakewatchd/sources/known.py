@@ -47,6 +47,10 @@ class ScanMemory(Protocol):
         """Some of the other places where a file of this inode, size and time is known."""
         ...
 
+    def is_queued(self, root: str, path: str) -> bool:
+        """Whether a job will look at this place by itself."""
+        ...
+
     def identity(self, root: str) -> str | None:
         """What :meth:`keep_identity` kept."""
         ...

@@ -12,12 +12,12 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import IO, Protocol
+from typing import IO
 
 from lakewatchd.core.asset import Version
 from lakewatchd.sources.coalesce import parent_of
 from lakewatchd.sources.ignore import IgnoreRules
-from lakewatchd.sources.known import Known
+from lakewatchd.sources.known import Known, ScanMemory
 from lakewatchd.sources.roots import Root
 
 SPOOL_BYTES = 4 << 20
@@ -37,12 +37,6 @@ class RemovalGuard:
         return max(self.files - 1, self.share * known)
 
 
-class Elsewhere(Protocol):
-    def elsewhere(self, root: str, path: str, version: Version) -> list[str]:
-        """Other places where a file of this inode, size and time is known."""
-        ...
-
-
 class Missing:
     """Of one scan. Notes go to the disk when they are many: a whole root may be missing."""
 
@@ -51,7 +45,7 @@ class Missing:
         root: Root,
         rules: IgnoreRules,
         known: Known,
-        elsewhere: Elsewhere | None,
+        memory: ScanMemory | None,
         add_problem: Problem,
         *,
         trust_empty: bool,
@@ -60,7 +54,7 @@ class Missing:
         self._base = os.fspath(root.path)
         self._rules = rules
         self._known = known
-        self._elsewhere = elsewhere
+        self._memory = memory
         self._add_problem = add_problem
         self._trust_empty = trust_empty
         self._is_cut = False
@@ -125,14 +119,15 @@ class Missing:
     def count_held(self, guard: RemovalGuard, witnessed: int, told: int = 0) -> int:
         """How many files are lost if that is more than ``guard`` lets pass, else 0.
 
-        Not lost is what lies elsewhere now, and what was seen to be deleted: the kernel told of ``witnessed``
-        deletions that no scan has confirmed yet. ``told`` were let pass before, a few at a time.
+        Not lost is what lies elsewhere now, what a queued job will find out about by itself, and what was seen to be
+        deleted: the kernel told of ``witnessed`` deletions that no scan has confirmed yet. ``told`` were let pass
+        before, a few at a time.
         """
         allowed = guard.allows(self._known.count(self._root.name)) + witnessed - told
         missing = sum(1 for _ in self.paths())
         if missing <= allowed:
             return 0
-        lost = sum(1 for path, version in self._versions() if not self._has_moved(path, version))
+        lost = sum(1 for path, version in self._versions() if not self._is_explained(path, version))
         return lost if lost > allowed else 0
 
     def _versions(self) -> Iterator[tuple[str, Version]]:
@@ -145,11 +140,16 @@ class Missing:
             if name in versions:
                 yield path, versions[name]
 
-    def _has_moved(self, path: str, version: Version) -> bool:
+    def _is_explained(self, path: str, version: Version) -> bool:
         if _likeness(version.size_bytes, version.mtime_ns) in self._likenesses():
             return True
-        others = self._elsewhere.elsewhere(self._root.name, path, version) if self._elsewhere is not None else []
-        return any(not self._is_gone(other, is_dir=False) for other in others)
+        if self._memory is None:
+            return False
+        others = self._memory.elsewhere(self._root.name, path, version)
+        if any(not self._is_gone(other, is_dir=False) for other in others):
+            return True
+        # In this order: a job that ends meanwhile takes the file from what is known.
+        return self._memory.is_queued(self._root.name, path) or not self._known.versions(self._root.name, [path])
 
     def _likenesses(self) -> frozenset[bytes]:
         """Only asked for after a great loss, and then in memory: 60 bytes for each file that is new to the root."""

@@ -69,6 +69,32 @@ async def test_a_live_rm_that_floods_the_buffer_is_believed(tmp_path: Path, monk
     await with_files_known(tmp_path, delete)
 
 
+async def test_a_scan_holds_nothing_back_that_is_queued_to_go_already(tmp_path: Path) -> None:
+    async def delete(daemon: Daemon, source: RootSource, nas: Path) -> None:
+        shutil.rmtree(nas / "d")
+        await source.wait_caught_up()
+        assert (await source.request_scan()).held_back == 0
+        (nas / "stays").rename(tmp_path / "outside")
+        await source.wait_caught_up()
+        assert source.status.problem == "", "the few that nobody saw go are no great loss"
+        assert await take_in(daemon) == 65 and await known(daemon) == 0
+
+    await with_files_known(tmp_path, delete)
+
+
+async def test_what_is_queued_to_go_does_not_hide_a_loss(tmp_path: Path) -> None:
+    async def delete_and_lose(daemon: Daemon, source: RootSource, nas: Path) -> None:
+        for name in range(5):
+            (nas / "stays" / f"{name}.txt").unlink()
+        await source.wait_caught_up()
+        (nas / "d").rename(tmp_path / "outside")
+        await source.wait_caught_up()
+        assert (await source.request_scan()).held_back == 60
+        assert await take_in(daemon) == 5 and await known(daemon) == 60
+
+    await with_files_known(tmp_path, delete_and_lose)
+
+
 async def test_what_left_the_root_at_one_stroke_is_held_until_a_person_says_so(tmp_path: Path) -> None:
     async def move_out(daemon: Daemon, source: RootSource, nas: Path) -> None:
         (nas / "d").rename(tmp_path / "outside")

@@ -67,7 +67,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
         with closing(QueueStore(path, QueueConfig(), FakeClock())) as queue:
             pass
         queue = thread.wait(QueueStore, path, QueueConfig(), FakeClock())
-        yield Lab(tmp_path / "root", queue, ScanPast(path, queue.seen, thread), thread)
+        yield Lab(tmp_path / "root", queue, ScanPast(path, queue.seen, thread, FakeClock()), thread)
         thread.wait(queue.close)
 
 

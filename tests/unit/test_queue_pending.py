@@ -51,6 +51,15 @@ def test_what_runs_comes_first_then_what_is_next(store: QueueStore) -> None:
     assert store.pending(stage="ingest") == []
 
 
+def test_a_parked_job_is_not_pending(store: QueueStore) -> None:
+    fill(store)
+    found = {
+        key: store.is_pending("index", key) for key in ("parked", "running", "urgent", "backfill", "later", "none")
+    }
+    assert found == dict.fromkeys(found, True) | {"parked": False, "none": False}
+    assert not store.is_pending("ingest", "urgent")
+
+
 def test_suspects_of_a_crash_are_shown_too(store: QueueStore) -> None:
     store.put([spec("poison")])
     for _ in range(2):
