@@ -141,6 +141,7 @@ class Hands:
         with contextlib.suppress(Empty):
             while (job := self._jobs.get_nowait()) is not None:
                 job[1]()
+                self._done()
         for _ in range(self._threads):
             self._jobs.put(None)
 
@@ -148,5 +149,8 @@ class Hands:
         while (job := self._jobs.get()) is not None:
             job[0]()
             del job  # what it read is not kept while waiting
-            with self._lock:
-                self.unfinished -= 1
+            self._done()
+
+    def _done(self) -> None:
+        with self._lock:
+            self.unfinished -= 1

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import random
+import re
 import sqlite3
 from pathlib import Path
 
@@ -221,6 +222,8 @@ def test_what_csv_writes_is_never_read_as_other_values(rows: list[list[str]]) ->
     for at, column in enumerate(found.schema.columns):
         if column.type is T.INTEGER:
             cells = {row[at].strip(" ") for row in rows} - {""}
+            if found.schema.dialect.quote == "'":  # which the writer does not know: what it wrote is between them
+                cells = {re.sub("^'(.*)'$", r"\1", cell).strip(" ") for cell in cells} - {""}
             assert {str(int(cell)) for cell in cells} == cells
 
 
