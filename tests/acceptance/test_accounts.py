@@ -147,12 +147,18 @@ def test_files_that_change_meanwhile_are_no_gaps(daemon: LiveDaemon) -> None:
 
 def test_an_audit_queues_what_it_finds_and_a_rescan_checks_cheaply(daemon: LiveDaemon) -> None:
     table = lancedb.connect(daemon.state / "lake").open_table("bronze_occurrences")
-    daemon.run("queue", "pause")  # or what is queued may be mended before it is looked at, as the daemon checks too
+    # Work that waits keeps the daemon from checking by itself, which would find first what the audit is to find. A
+    # check that was under way has ended when an audit has.
+    daemon.run("queue", "pause")
+    (daemon.root / "waits.txt").write_text("until the queue goes on")
+    wait_until(lambda: explain(daemon, daemon.root / "waits.txt")["state"] == "queued", 60, "work waits")
+    assert problems(audit(daemon)) == {}
     table.delete("path_text = 'sub/5.txt'")
     told = audit(daemon)
     assert problems(told) == {"nas:sub/5.txt": "known to the queue, but not in the lake"} and told["queued"] == 2
     assert status(daemon)["gaps"] == 1 and "1 not accounted for" in status(daemon)["headline"]
     daemon.run("queue", "resume")
+    (daemon.root / "waits.txt").unlink()
     daemon.wait_idle()
     table.checkout_latest()
     assert table.search().where("path_text = 'sub/5.txt'").to_list()
