@@ -33,6 +33,8 @@ from lakewatchd.views.mounted.index import Index
 
 from .world import Operation, World
 
+NO_SIDECAR = "damaged-media: no XMP"
+"""Text under the name of a sidecar is parked, and rightly so. Nothing else may be."""
 SETTINGS = """
 [[root]]
 name = "second"
@@ -193,7 +195,7 @@ class Lab:
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
         wrong += [f"originals were touched: {path!r}" for path in _changed(before, self.world.snapshot())]
-        wrong += [f"parked: {told}" for told in sorted(ours - theirs)]
+        wrong += [f"parked: {told}" for told in sorted(ours) if told not in theirs or NO_SIDECAR not in told]
         wrong += [f"not parked: {told}" for told in sorted(theirs - ours)]
         return wrong
 
@@ -259,9 +261,9 @@ def index(path: Path) -> None:
 
 
 def _parked(state: Path) -> set[str]:
-    """What could not be done: text that is named like a sidecar, say."""
+    """What could not be done, and why."""
     with contextlib.closing(QueueReader.open_readonly(state / "queue.db")) as queue:
-        return {f"{job.stage} {job.key} {job.reason}" for job in queue.parked(limit=10_000)}
+        return {f"{job.stage} {job.key} {job.reason}: {job.message}" for job in queue.parked(limit=10_000)}
 
 
 async def _folders(lake: Path) -> dict[Folder, list[tuple[bytes, str]]]:
